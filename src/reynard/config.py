@@ -1,0 +1,337 @@
+"""Settings, read once: what ships, the operator's file, the environment, in this order (TOML).
+
+Every fault of a file is found and told together, each with its line, its key, and what would be right.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from reynard.core.catalogue import Model
+from reynard.core.channels import Channel, Dialect, Mapped, Quirks, Seconds
+from reynard.core.messages import Name
+from reynard.core.simulation import Simulation
+from reynard.engine.worker import Capacity
+
+PREFIX: Final = "REYNARD_"
+NAMED_BY: Final = {"channels": "name", "models": "id"}
+KeyPath = tuple[str | int, ...]
+Table = dict[str, Any]
+
+_ROW = re.compile(r"\s*\[\[\s*([\w-]+)\s*\]\]")
+_HEADER = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
+_KEY = re.compile(r"\s*([\w.\s-]+?)\s*=")
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Bytes = Annotated[int, Meta(ge=1)]
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class ServerSettings(_Section, frozen=True, kw_only=True):
+    """Where it listens, and what it takes."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    data_dir: str = "./reynard-data"
+    public_url: str = "http://localhost:8080"
+    max_body_bytes: Bytes = 64_000_000
+    cors_origins: tuple[str, ...] = ("*",)
+
+
+class StoreSettings(_Section, frozen=True, kw_only=True):
+    """The durable store."""
+
+    url: Annotated[str, Meta(pattern="^sqlite$")] = "sqlite"
+
+
+class ChunkSettings(_Section, frozen=True, kw_only=True):
+    """The chunk log. `max_bytes` bounds all streams together, `max_stream_bytes` each."""
+
+    url: Annotated[str, Meta(pattern="^memory$")] = "memory"
+    retention_s: Seconds = 900
+    max_bytes: Bytes = 512_000_000
+    max_stream_bytes: Bytes = 64_000_000
+
+
+class ChannelSettings(_Section, frozen=True, kw_only=True):
+    """A channel as it is written. `api_key`: `env:NAME`, `file:/path`, the key itself, or a list of these."""
+
+    name: Name
+    dialect: Dialect
+    base_url: str = ""
+    api_key: str | tuple[str, ...] | None = None
+    models: tuple[Name | Mapped, ...]
+    priority: int = 0
+    weight: Annotated[int, Meta(ge=1)] = 1
+    concurrency: Annotated[int, Meta(ge=1)] = 64
+    connect_timeout_s: Seconds = 5
+    first_byte_timeout_s: Seconds = 60
+    idle_timeout_s: Seconds = 60
+    total_timeout_s: Seconds = 1800
+    quirks: Quirks = Quirks()
+    simulate: Simulation = Simulation()
+
+
+class Settings(_Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    chunks: ChunkSettings = ChunkSettings()
+    engine: Capacity = Capacity()
+    channels: tuple[ChannelSettings, ...] = ()
+    models: tuple[Model, ...] = ()
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong with the settings."""
+
+    where: str  # file and line, or the variable
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: {self.problem}" if self.key else f"{self.where}: {self.problem}"
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; every fault in them."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
+    """The settings in force: what ships is changed by `file`, and that by the environment. Raises `ConfigError`."""
+    source = _Source.of(file)
+    ships = tomllib.loads(files("reynard").joinpath("defaults.toml").read_text("utf-8"))
+    table = _completed(source.table, ships)
+    variables = dict(_variables(environment))
+    faults = [source.fault(path, problem) for path, problem in _faults(Settings, table, ())]
+    faults += [Fault(_name(path), "", problem) for path, problem in _override(table, variables)]
+    if not faults:
+        own = msgspec.convert(table, Settings)
+        faults = [source.fault(path, problem) for path, problem in _contradictions(own, ships, environment)]
+    if faults:
+        raise ConfigError(faults)
+    return msgspec.convert(_with_shipped(table, ships, environment), Settings)
+
+
+def channel_of(settings: ChannelSettings) -> Channel:
+    """The channel, without its secrets."""
+    models = tuple(model if isinstance(model, Mapped) else Mapped(model, model) for model in settings.models)
+    fields = {field: getattr(settings, field) for field in Channel.__struct_fields__ if field != "models"}
+    return Channel(models=models, **fields)
+
+
+def secrets_of(settings: ChannelSettings, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys of a channel. Raises `KeyError` for a variable that is not set, `OSError` for a file that is not there."""
+    written = settings.api_key or ()
+    return tuple(_secret(reference, environment) for reference in ((written,) if isinstance(written, str) else written))
+
+
+def _secret(reference: str, environment: Mapping[str, str]) -> str:
+    scheme, _, name = reference.partition(":")
+    if scheme == "env":
+        return environment[name]
+    if scheme == "file":
+        return Path(name).read_text("utf-8").strip()
+    return reference
+
+
+class _Source:
+    """The operator's file, its text kept to find the line of a key."""
+
+    def __init__(self, name: str, text: str, table: Table) -> None:
+        self._name = name
+        self._text = text
+        self.table = table
+
+    @classmethod
+    def of(cls, file: Path | None) -> "_Source":
+        """Reads `file`. Raises `ConfigError` if it is not there, or no TOML."""
+        if file is None:
+            return cls("settings", "", {})
+        try:
+            text = file.read_text("utf-8")
+            return cls(str(file), text, tomllib.loads(text))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ConfigError([Fault(str(file), "", f"cannot be read: {reason}")]) from None
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([Fault(str(file), "", f"is not TOML: {error}")]) from None
+
+    def fault(self, path: KeyPath, problem: str) -> Fault:
+        """`problem` at `path`, with its line."""
+        key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+        return Fault(f"{self._name}:{self._line(path)}" if self._text else self._name, key, problem)
+
+    def _line(self, path: KeyPath) -> int:
+        """The line of the key that comes closest to `path`."""
+        found, closest = 1, 0
+        for number, here in self._keys():
+            if len(here) > closest and path[: len(here)] == here:
+                found, closest = number, len(here)
+        return found
+
+    def _keys(self) -> Iterator[tuple[int, KeyPath]]:
+        """Line by line, which key is written there."""
+        table: KeyPath = ()
+        count: dict[str, int] = {}
+        for number, line in enumerate(self._text.splitlines(), 1):
+            if row := _ROW.match(line):
+                count[row[1]] = count.get(row[1], -1) + 1
+                table = (row[1], count[row[1]])
+                yield number, table
+            elif header := _HEADER.match(line):
+                table = tuple(header[1].split("."))
+                yield number, table
+            elif key := _KEY.match(line):
+                yield number, (*table, *key[1].strip().split("."))
+
+
+def _faults(kind: Any, value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with `value` as a `kind`, all of it."""
+    if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        for key in value:
+            if key not in fields:
+                yield (*path, key), f"is not a setting here{_meant(key, fields)}"
+        for name, field in fields.items():
+            if name in value:
+                yield from _faults(field.type, value[name], (*path, name))
+            elif field.required:
+                yield (*path, name), "is missing"
+    elif get_origin(kind) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _faults(get_args(kind)[0], item, (*path, index))
+    else:
+        problem = _mismatch(kind, value)
+        if problem is not None:
+            yield path, problem
+
+
+def _mismatch(kind: Any, value: Any) -> str | None:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        reason = str(error).replace("`", "")
+        choices = [choice for choice in get_args(kind) if isinstance(choice, str)]
+        return f"{reason[:1].lower()}{reason[1:]}" + (f"; it takes {', '.join(choices)}" if choices else "")
+    return None
+
+
+def _meant(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, list(known), 1)
+    return f"; did you mean `{close[0]}`?" if close else f"; there are: {', '.join(known)}"
+
+
+def _completed(table: Table, ships: Table) -> Table:
+    """The operator's rows, each on top of the shipped row of the same name: what it leaves out stays as it ships."""
+    whole = dict(table)
+    for section, name in NAMED_BY.items():
+        shipped = {row[name]: row for row in ships[section]}
+        rows = table.get(section)
+        if isinstance(rows, list):
+            whole[section] = [
+                {**shipped.get(str(row.get(name)), {}), **row} if isinstance(row, dict) else row for row in rows
+            ]
+    return whole
+
+
+def _with_shipped(table: Table, ships: Table, environment: Mapping[str, str]) -> Table:
+    """The shipped rows that the operator did not write, too; a shipped channel is in force where its key is set."""
+    whole = dict(table)
+    for section, name in NAMED_BY.items():
+        own = {row[name]: row for row in table.get(section, ())}
+        kept = [own.pop(row[name], row) for row in ships[section]]
+        whole[section] = [*kept, *own.values()]
+    written = {row["name"] for row in table.get("channels", ())}
+    whole["channels"] = [row for row in whole["channels"] if row["name"] in written or _has_key(row, environment)]
+    return whole
+
+
+def _has_key(row: Table, environment: Mapping[str, str]) -> bool:
+    reference = str(row.get("api_key", ""))
+    return not reference.startswith("env:") or bool(environment.get(reference[4:]))
+
+
+def _contradictions(own: Settings, ships: Table, environment: Mapping[str, str]) -> Iterator[tuple[KeyPath, str]]:
+    """What each value by itself does not show."""
+    models = {row["id"] for row in ships["models"]} | {model.id for model in own.models}
+    seen: set[str] = set()
+    for index, channel in enumerate(own.channels):
+        path: KeyPath = ("channels", index)
+        if channel.name in seen:
+            yield (*path, "name"), f"`{channel.name}` is the name of another channel already"
+        seen.add(channel.name)
+        for model in channel.models:
+            name = model if isinstance(model, str) else model.id
+            if name not in models:
+                yield (
+                    (*path, "models"),
+                    f"`{name}` is not in the catalogue{_meant(name, sorted(models))}; or add a [[models]] row",
+                )
+        if channel.dialect == "openai" and not channel.base_url.startswith(("http://", "https://", "local:")):
+            yield (*path, "base_url"), "must be an http(s) address, as `https://api.openai.com/v1`"
+        try:
+            secrets_of(channel, environment)
+        except KeyError as error:
+            yield (*path, "api_key"), f"the environment has no {error.args[0]}; set it, or remove the channel"
+        except (OSError, UnicodeDecodeError):
+            yield (*path, "api_key"), "the file cannot be read"
+
+
+def _variables(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], str]]:
+    """`REYNARD_SERVER__PORT=8080` → `("server", "port")`."""
+    for variable, text in environment.items():
+        section, separator, key = variable.removeprefix(PREFIX).lower().partition("__")
+        if variable.startswith(PREFIX) and separator:
+            yield (section, key), text
+
+
+def _override(table: Table, variables: Mapping[tuple[str, str], str]) -> Iterator[tuple[KeyPath, str]]:
+    """Puts the variables into `table`, and tells what is wrong with them."""
+    sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    for (section, key), text in variables.items():
+        fields = _settings_of(sections.get(section))
+        if key not in fields:
+            known = [_name((name, field)) for name, kind in sections.items() for field in _settings_of(kind)]
+            yield (section, key), f"is not a setting{_meant(_name((section, key)), known)}"
+            continue
+        value = _value(text, fields[key])
+        problem = _mismatch(fields[key], value)
+        if problem is not None:
+            yield (section, key), problem
+        table.setdefault(section, {})
+        table[section] = {**table[section], key: value}
+
+
+def _settings_of(section: Any) -> dict[str, Any]:
+    """The settings of a section and their types; none of what is no table."""
+    if not (isinstance(section, type) and issubclass(section, Struct)):
+        return {}
+    return {field.name: field.type for field in msgspec.structs.fields(section)}
+
+
+def _value(text: str, kind: Any) -> Any:
+    """`text` as TOML has it, or as it stands."""
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return text if _mismatch(kind, value) is not None and _mismatch(kind, text) is None else value
+
+
+def _name(path: KeyPath) -> str:
+    return f"{PREFIX}{'__'.join(map(str, path))}".upper()

@@ -1,0 +1,61 @@
+"""A channel: whose base URL, key and limits. A provider is dialect × channel × model; only the dialect is code."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from reynard.core.messages import Name
+from reynard.core.simulation import Simulation
+
+Dialect = Literal["openai", "simulated"]
+Seconds = Annotated[float, Meta(gt=0)]
+
+ReasoningWord = Literal["effort", "thinking", "template", "object", "none"]
+
+
+class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a server of the openai dialect differs from the others: data, so that a new relative is a row.
+
+    `limit`: its word for the most tokens to produce. `reasoning`: how it is told to think first, or not to:
+    `effort` → `reasoning_effort` (OpenAI), `thinking` → `thinking: {"type"}` (Moonshot, DeepSeek),
+    `template` → `chat_template_kwargs` (vLLM, llama.cpp, NVIDIA), `object` → `reasoning: {"enabled"}` (OpenRouter);
+    `none`: it has no such word, and a request for it is refused. `takes_reasoning_back`: it wants the `reasoning_content`
+    of earlier turns; from the others it is kept away. `unsupported`: parameters it does not have.
+    """
+
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    reasoning: ReasoningWord = "effort"
+    takes_reasoning_back: bool = True
+    unsupported: frozenset[str] = frozenset()
+
+
+class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
+    """A model of this gateway, and the upstream's name for it."""
+
+    id: Name
+    upstream: Name
+
+
+class Channel(Struct, frozen=True, kw_only=True):
+    """One way to reach some models. Lower `priority` goes first; equal ones share by `weight`."""
+
+    name: Name
+    dialect: Dialect
+    base_url: str = ""
+    models: tuple[Mapped, ...]
+    priority: int = 0
+    weight: Annotated[int, Meta(ge=1)] = 1
+    concurrency: Annotated[int, Meta(ge=1)] = 64
+    connect_timeout_s: Seconds = 5
+    first_byte_timeout_s: Seconds = 60
+    idle_timeout_s: Seconds = 60
+    total_timeout_s: Seconds = 1800
+    quirks: Quirks = Quirks()
+    simulate: Simulation = Simulation()
+
+    def upstream_name(self, model: str) -> str | None:
+        """The upstream's name for `model`, or None if the channel does not carry it."""
+        for mapped in self.models:
+            if mapped.id == model:
+                return mapped.upstream
+        return None

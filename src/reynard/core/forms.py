@@ -1,0 +1,192 @@
+"""The five request forms of spec section 1, told by the fields that a body has, and parsed to one Generation."""
+
+from typing import Annotated, Final, Literal, cast
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from reynard.core.decoding import decode
+from reynard.core.errors import InvalidForm, InvalidParam
+from reynard.core.generation import MAX_JSON_DEPTH, OPEN_FIELDS, Generation, too_deep
+from reynard.core.messages import (
+    AudioBlock,
+    Block,
+    ImageBlock,
+    ImageLink,
+    Link,
+    Message,
+    Name,
+    SystemMessage,
+    TextBlock,
+    UserMessage,
+    VideoBlock,
+)
+
+Form = Literal["text", "vision", "video", "audio", "custom"]
+
+Prompt = Annotated[str, Meta(max_length=100_000)]
+Url = Annotated[str, Meta(min_length=1)]
+Urls = Annotated[tuple[Url, ...], Meta(min_length=1, max_length=10)]
+
+
+class _PromptForm(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What the four prompt forms share."""
+
+    model: Name
+    system_prompt: Annotated[str, Meta(max_length=10_000)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    reasoning: bool | None = None
+    sync: bool = False
+    stream: bool = False
+
+
+class TextForm(_PromptForm, kw_only=True, frozen=True):
+    """A prompt, and nothing else."""
+
+    prompt: Prompt
+
+
+class VisionForm(_PromptForm, kw_only=True, frozen=True):
+    """A prompt about one to ten images."""
+
+    prompt: Prompt
+    image_urls: Urls
+
+
+class VideoForm(_PromptForm, kw_only=True, frozen=True):
+    """A prompt about one to ten videos."""
+
+    prompt: Prompt
+    video_urls: Urls
+
+
+class AudioForm(_PromptForm, kw_only=True, frozen=True):
+    """One piece of audio, to transcribe or to be asked about."""
+
+    audio_url: Url
+    prompt: Prompt = "Please transcribe this audio file"
+
+
+class CustomForm(Generation, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """OpenAI Chat as it stands: a Generation in the client's own words, and how its answer is wanted."""
+
+    sync: bool = False
+
+
+PromptForm = TextForm | VisionForm | VideoForm | AudioForm
+FORMS: Final[dict[Form, type[PromptForm | CustomForm]]] = {
+    "text": TextForm,
+    "vision": VisionForm,
+    "video": VideoForm,
+    "audio": AudioForm,
+    "custom": CustomForm,
+}
+SIGN_OF: Final[dict[str, Form]] = {
+    "messages": "custom",
+    "audio_url": "audio",
+    "video_urls": "video",
+    "image_urls": "vision",
+}
+"""The field that tells a form from the others; `prompt` alone is the text form."""
+
+
+class Submission(Struct, frozen=True):
+    """A parsed body: what is asked, in which form, and whether the caller waits for it."""
+
+    form: Form
+    generation: Generation
+    sync: bool
+
+
+class _Signs(Struct):
+    """The telling fields alone; the rest of the body is skipped over."""
+
+    prompt: Raw | UnsetType = UNSET
+    messages: Raw | UnsetType = UNSET
+    audio_url: Raw | UnsetType = UNSET
+    video_urls: Raw | UnsetType = UNSET
+    image_urls: Raw | UnsetType = UNSET
+
+
+_signs = msgspec.json.Decoder(_Signs)
+_decoders = {form: msgspec.json.Decoder(struct) for form, struct in FORMS.items()}
+
+
+def parse(body: bytes) -> Submission:
+    """The submission in `body`.
+
+    Raises `MalformedBody` (not JSON), `InvalidForm` (no form, or two), `InvalidParam` (naming the field).
+    """
+    form = tell(body)
+    asked = decode(_decoders[form], body)
+    if isinstance(asked, CustomForm):
+        _check_depth(asked)
+        return Submission("custom", asked, asked.sync)
+    return Submission(form, _generation(asked), asked.sync)
+
+
+def parse_chat(body: bytes) -> Generation:
+    """The body of `POST /v1/chat/completions`: the custom form, whose `sync` is settled by the path."""
+    asked = cast("CustomForm", decode(_decoders["custom"], body))
+    _check_depth(asked)
+    return asked
+
+
+def tell(body: bytes) -> Form:
+    """Which of the five forms `body` is."""
+    signs = decode(_signs, body)
+    seen = [field for field in SIGN_OF if getattr(signs, field) is not UNSET]
+    if len(seen) > 1:
+        raise InvalidForm(f"The body has the fields of two forms: {_listed(seen)}. Send one of them.", param=seen[1])
+    if seen == ["messages"] and signs.prompt is not UNSET:
+        raise InvalidForm(
+            "The body has the fields of two forms: `messages` and `prompt`. Send one of them.", param="prompt"
+        )
+    if seen:
+        return SIGN_OF[seen[0]]
+    if signs.prompt is UNSET:
+        raise InvalidForm(
+            "The body fits no form: it needs `prompt` (text), `prompt` with `image_urls` (vision) or `video_urls` "
+            "(video), `audio_url` (audio), or `messages` (custom).",
+            param="prompt",
+        )
+    return "text"
+
+
+def _generation(form: PromptForm) -> Generation:
+    messages: list[Message] = []
+    if form.system_prompt:
+        messages.append(SystemMessage(content=form.system_prompt))
+    messages.append(UserMessage(content=_content(form)))
+    return Generation(
+        model=form.model,
+        messages=tuple(messages),
+        stream=form.stream,
+        max_tokens=form.max_tokens,
+        temperature=form.temperature,
+        reasoning=form.reasoning,
+    )
+
+
+def _content(form: PromptForm) -> str | tuple[Block, ...]:
+    text = TextBlock(text=form.prompt)
+    match form:
+        case VisionForm():
+            return (text, *[ImageBlock(image_url=ImageLink(url=url)) for url in form.image_urls])
+        case VideoForm():
+            return (text, *[VideoBlock(video_url=Link(url=url)) for url in form.video_urls])
+        case AudioForm():
+            return (text, AudioBlock(audio_url=Link(url=form.audio_url)))
+        case _:
+            return form.prompt
+
+
+def _check_depth(generation: Generation) -> None:
+    for field in OPEN_FIELDS:
+        if too_deep(getattr(generation, field)):
+            raise InvalidParam(f"`{field}` nests deeper than {MAX_JSON_DEPTH} levels.", param=field)
+
+
+def _listed(fields: list[str]) -> str:
+    return " and ".join(f"`{field}`" for field in fields)

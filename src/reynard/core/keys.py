@@ -1,0 +1,73 @@
+"""API keys: how they are made and told from garbage, and what is kept of them. The key itself is kept nowhere."""
+
+import binascii
+import hashlib
+from typing import Final
+
+from msgspec import Struct
+
+from reynard.core.ids import Choose
+
+PREFIX: Final = "sk-"
+BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+BODY_LENGTH: Final = 42  # 250 bits
+CHECK_LENGTH: Final = 6
+LENGTH: Final = len(PREFIX) + BODY_LENGTH + CHECK_LENGTH
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """A key as it is stored. `models` None: all of them. Times are Unix seconds."""
+
+    id: str
+    digest: bytes
+    name: str
+    hint: str  # the first and last characters, to tell keys apart on a list
+    created: float
+    admin: bool = False
+    group: str = "default"
+    models: tuple[str, ...] | None = None
+    expires: float | None = None
+    revoked: float | None = None
+
+    def is_good(self, now: float) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+    def may_use(self, model: str) -> bool:
+        """Whether the key is not bound, or bound to this model among others."""
+        return self.models is None or model in self.models
+
+
+def make(choose: Choose) -> str:
+    """A new key: `sk-`, 42 random characters, and a checksum, so that garbage never costs a look into the store."""
+    body = "".join([choose(BASE62) for _ in range(BODY_LENGTH)])
+    return f"{PREFIX}{body}{_checksum(body)}"
+
+
+def key_id(choose: Choose) -> str:
+    """A name for the key that is no secret."""
+    return "key-" + "".join([choose(BASE62[:10] + BASE62[36:]) for _ in range(12)])
+
+
+def digest(key: str) -> bytes:
+    """What is stored in place of a key. Its 250 random bits need no slow hash and no salt."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def hint(key: str) -> str:
+    """`sk-ab…yz`."""
+    return f"{key[:5]}…{key[-2:]}"
+
+
+def is_well_formed(key: str) -> bool:
+    """Whether `key` can be one of ours at all."""
+    return len(key) == LENGTH and key.startswith(PREFIX) and key.isascii() and key[-6:] == _checksum(key[3:-6])
+
+
+def _checksum(body: str) -> str:
+    value = binascii.crc32(body.encode())
+    digits = ""
+    for _ in range(CHECK_LENGTH):
+        value, index = divmod(value, 62)
+        digits += BASE62[index]
+    return digits

@@ -1,0 +1,180 @@
+"""A task and its life: a value, changed by `transition` alone."""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from reynard.core.errors import WORTH_A_RETRY, GenerationError, ReynardError, TaskErrorCode
+from reynard.core.forms import Form
+
+
+class Status(StrEnum):
+    """Where a task is. The last three are its ends."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDS = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+
+
+class TaskError(Struct, frozen=True):
+    """Why a task failed; `code` is one of `TASK_ERROR_CODES` (spec section 5)."""
+
+    code: TaskErrorCode
+    message: str
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request, sent again, may well succeed."""
+        return WORTH_A_RETRY[self.code]
+
+    @classmethod
+    def of(cls, error: GenerationError) -> "TaskError":
+        """The error as it is kept."""
+        return cls(error.code, error.message)
+
+
+class Task(Struct, frozen=True, kw_only=True):
+    """One durable generation, exactly as a store keeps it; the generation itself and its result lie beside it.
+
+    Times are Unix seconds. `read` says that a subscriber was handed a chunk: from then on the text cannot change.
+    """
+
+    id: str
+    key_id: str
+    model: str
+    form: Form
+    sync: bool = False
+    stream: bool = False
+    status: Status = Status.PENDING
+    attempt: int = 0
+    version: int = 0  # stores compare-and-swap on it
+    created: float
+    started: float | None = None  # the first claim
+    ended: float | None = None  # set exactly in an end
+    owner: str | None = None  # the worker that runs it; set exactly while PROCESSING
+    read: bool = False
+    error: TaskError | None = None  # set exactly when FAILED
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status in ENDS
+
+
+class Claimed(Struct, frozen=True):
+    """A worker took the task."""
+
+    owner: str
+
+
+class Read(Struct, frozen=True):
+    """A subscriber is about to be handed the first chunk."""
+
+
+class Completed(Struct, frozen=True):
+    """The generation is whole."""
+
+
+class Failed(Struct, frozen=True):
+    """The generation failed for good."""
+
+    error: TaskError
+
+
+class Cancelled(Struct, frozen=True):
+    """The caller wants it no more."""
+
+
+class Released(Struct, frozen=True):
+    """The worker gives the task back, unharmed: it is shutting down."""
+
+
+class Lost(Struct, frozen=True):
+    """The worker is gone: its lease ran out, or its process died."""
+
+
+Event = Claimed | Read | Completed | Failed | Cancelled | Released | Lost
+
+
+class RunPolicy(Struct, frozen=True):
+    """`max_claims`: how often a task is taken up before a crash loop is called one."""
+
+    max_claims: int = 5
+
+
+class IllegalTransition(ReynardError):
+    """An event that the state does not have; a defect of this program."""
+
+    code = "illegal_transition"
+
+
+def transition(task: Task, event: Event, now: float, policy: RunPolicy) -> Task:
+    """`task` after `event`, or `IllegalTransition`. Pure: time and policy are arguments."""
+    match task.status, event:
+        case Status.PENDING, Claimed(owner):
+            started = now if task.started is None else task.started
+            return _evolve(task, status=Status.PROCESSING, attempt=task.attempt + 1, owner=owner, started=started)
+        case Status.PROCESSING, Read() if task.stream and not task.read:
+            return _evolve(task, read=True)
+        case Status.PROCESSING, Completed():
+            return _end(task, Status.COMPLETED, now)
+        case Status.PROCESSING, Failed(error):
+            return _end(task, Status.FAILED, now, error)
+        case Status.PENDING | Status.PROCESSING, Cancelled():
+            return _end(task, Status.CANCELLED, now)
+        case Status.PROCESSING, Released() | Lost():
+            reason = _why_not_again(task, policy)
+            if reason is not None:
+                return _end(task, Status.FAILED, now, reason)
+            return _evolve(task, status=Status.PENDING, owner=None)
+    raise IllegalTransition(f"A task that is {task.status} cannot take {type(event).__name__}.")
+
+
+def _why_not_again(task: Task, policy: RunPolicy) -> TaskError | None:
+    """Why a task whose worker went away must not start over, or None if it may."""
+    if task.sync:
+        return TaskError("server_restarted", "The gateway restarted while the call was open. Send it again.")
+    if task.read:
+        return TaskError(
+            "stream_interrupted",
+            "The gateway restarted after part of the stream had been read; another text would not continue it. "
+            "Submit the request again.",
+        )
+    if task.attempt >= policy.max_claims:
+        return TaskError(
+            "server_restarted", f"The gateway restarted {task.attempt} times while the task ran. Submit it again later."
+        )
+    return None
+
+
+def _end(task: Task, status: Status, now: float, error: TaskError | None = None) -> Task:
+    return _evolve(task, status=status, ended=now, owner=None, error=error)
+
+
+def _evolve(task: Task, **changes: object) -> Task:
+    return msgspec.structs.replace(task, version=task.version + 1, **changes)
+
+
+def progress(task: Task, now: float) -> int:
+    """0–100, never falling, 100 only at `completed` (spec section 2.4).
+
+    No provider says how far it is, so this is a curve of the time since the first claim, which survives a restart:
+    half way after ten seconds, and 99 at the most.
+    """
+    if task.status is Status.COMPLETED:
+        return 100
+    if task.started is None:
+        return 0
+    elapsed = max(0.0, (now if task.ended is None else task.ended) - task.started)
+    return min(99, 1 + int(98 * elapsed / (elapsed + 10.0)))
+
+
+def shown_status(task: Task) -> Status:
+    """The status as clients see it, which never goes back: a task that waits to be taken up again is `processing`."""
+    return Status.PROCESSING if task.status is Status.PENDING and task.started is not None else task.status

@@ -1,0 +1,1 @@
+"""The use cases, over ports: submit, attempt, work, subscribe, cancel, recover."""

@@ -1,0 +1,90 @@
+"""From channel to channel, until one gives the whole answer."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from reynard.core.chat import Completion
+from reynard.core.errors import GenerationError
+from reynard.core.generation import Generation
+from reynard.engine import attempt
+from reynard.engine.attempt import Identity, Sink
+from reynard.engine.routes import Route, Routes
+from reynard.ports.clock import Chance
+
+PASSES_BY_ITSELF: Final = frozenset({"upstream_rate_limited", "upstream_error"})
+"""Worth asking the same channel again; a silent one, or one that refuses the key, is left alone."""
+
+
+class RetryPolicy(Struct, frozen=True):
+    """`rounds`: how often every channel is asked at most. Pauses double from `pause_s`, drawn from half to whole."""
+
+    rounds: int = 3
+    pause_s: float = 0.25
+    longest_pause_s: float = 20.0
+
+
+class Failover:
+    """Walks the routes to a model. `routes` gives the snapshot in force."""
+
+    def __init__(self, routes: Callable[[], Routes], chance: Chance, policy: RetryPolicy) -> None:
+        self._routes = routes
+        self._chance = chance
+        self._policy = policy
+
+    async def generate(self, generation: Generation, identity: Identity, sink: Sink | None) -> Completion:
+        """The whole answer; with a sink, chunk by chunk on the way. Raises `GenerationError`."""
+        routes = self._routes().ordered(generation, self._chance.uniform)
+        failures: list[GenerationError] = []
+        for turn in range(self._policy.rounds):
+            again: list[Route] = []
+            for route in routes:
+                try:
+                    return await _attempt(generation, route, identity, sink)
+                except GenerationError as failure:
+                    failures.append(failure)
+                    if not failure.failover:
+                        raise
+                    if sink is not None and not await sink.restart():
+                        raise _interrupted(failure) from failure
+                    if failure.code in PASSES_BY_ITSELF:
+                        again.append(route)
+            routes = again
+            if not routes or turn + 1 == self._policy.rounds:
+                break
+            await asyncio.sleep(self._pause(turn, failures))
+        raise _exhausted(failures)
+
+    def _pause(self, turn: int, failures: list[GenerationError]) -> float:
+        """As long as a provider asked for, and no shorter than our own growing pause. Raises if that is too long."""
+        own = self._policy.pause_s * float(2**turn) * (0.5 + self._chance.uniform() / 2)
+        asked = max((failure.retry_after_s or 0.0 for failure in failures), default=0.0)
+        if asked > self._policy.longest_pause_s:
+            raise _exhausted(failures)
+        return max(own, asked)
+
+
+async def _attempt(generation: Generation, route: Route, identity: Identity, sink: Sink | None) -> Completion:
+    if sink is None:
+        return await attempt.complete(generation, route, identity)
+    return await attempt.stream(generation, route, identity, sink)
+
+
+def _interrupted(failure: GenerationError) -> GenerationError:
+    return GenerationError(
+        "stream_interrupted",
+        f"The stream broke off after part of it had been read, and another text would not continue it. {failure.message}",
+    )
+
+
+def _exhausted(failures: list[GenerationError]) -> GenerationError:
+    """One error for all: their own code if they agree on what ails the provider, else that none was left to ask."""
+    if not failures:
+        return GenerationError("all_platforms_exhausted", "No channel is left for this model. Try again later.")
+    codes = {failure.code for failure in failures}
+    last = failures[-1]
+    waits = [failure.retry_after_s for failure in failures if failure.retry_after_s is not None]
+    code = last.code if len(codes) == 1 and last.code != "upstream_error" else "all_platforms_exhausted"
+    return GenerationError(code, last.message, retry_after_s=max(waits, default=None))

@@ -1,0 +1,285 @@
+"""A worker runs tasks: claims them, holds a lease while it lives, and takes up what a dead one left behind."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from reynard.core.chat import encode
+from reynard.core.errors import GenerationError, ReynardError, StoreUnavailable
+from reynard.core.generation import Generation
+from reynard.core.ids import completion_id
+from reynard.core.task import (
+    Cancelled,
+    Completed,
+    Event,
+    Failed,
+    Lost,
+    Read,
+    Released,
+    RunPolicy,
+    Task,
+    TaskError,
+    transition,
+)
+from reynard.engine.attempt import Identity
+from reynard.engine.failover import Failover
+from reynard.engine.jobs import Jobs
+from reynard.ports.chunks import ChunkLog
+from reynard.ports.clock import Clock
+from reynard.ports.store import Store
+
+log = logging.getLogger(__name__)
+
+LEASE_S: Final = 30.0
+BEAT_S: Final = 10.0
+STORE_RETRY_S: Final = 0.5
+RECOVERED_AT_ONCE: Final = 500
+
+
+class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much a node takes on: tasks that run, tasks that wait in the store, calls that wait for their answer."""
+
+    max_running: int = 1_000
+    max_pending: int = 100_000
+    max_sync: int = 5_000
+
+
+class Run:
+    """A task under way on this node."""
+
+    __slots__ = ("cancelling", "ended", "generation", "job", "task")
+
+    def __init__(self, task: Task, generation: Generation) -> None:
+        self.task = task
+        self.generation = generation
+        self.job: asyncio.Task[object] | None = None  # set while it can be cancelled
+        self.cancelling = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def cancel(self) -> None:
+        """Cuts the upstream call, unless the end is already being written down."""
+        self.cancelling = True
+        if self.job is not None:
+            self.job.cancel()
+
+
+def identity_of(task: Task) -> Identity:
+    """What the answer to `task` says of itself."""
+    return Identity(completion_id(task.id), int(task.created), task.model)
+
+
+class LogSink:
+    """The chunks of a durable stream, into the chunk log."""
+
+    __slots__ = ("_chunks", "_run", "_written")
+
+    def __init__(self, run: Run, chunks: ChunkLog) -> None:
+        self._run = run
+        self._chunks = chunks
+        self._written = False
+
+    async def put(self, chunks: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        self._written = True
+        try:
+            await self._chunks.append(self._run.task.id, chunks)
+        except ReynardError as error:
+            raise GenerationError("upstream_error", error.message) from error
+
+    async def restart(self) -> bool:
+        """See `Sink`."""
+        if self._run.task.read:
+            return False
+        if self._written:
+            await self._chunks.open(self._run.task.id)
+            self._written = False
+        return True
+
+
+class Worker:
+    """The tasks of this node, by id, and the loops that keep them going."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        *,
+        store: Store,
+        chunks: ChunkLog,
+        failover: Failover,
+        clock: Clock,
+        jobs: Jobs,
+        capacity: Capacity,
+        policy: RunPolicy,
+    ) -> None:
+        self.id = worker_id
+        self.runs: dict[str, Run] = {}
+        self.pending = 0  # tasks that wait in the store, as far as this node knows
+        self._store = store
+        self._chunks = chunks
+        self._failover = failover
+        self._clock = clock
+        self._jobs = jobs
+        self._capacity = capacity
+        self._policy = policy
+        self._behind = asyncio.Event()  # there may be pending tasks in the store
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closed = False  # takes up nothing new
+        self._stopping = False  # gives back what it has
+
+    async def start(self) -> None:
+        """Takes the lease, and from then on claims."""
+        await self._beat()
+        self._behind.set()
+        self._jobs.start(self._keep_lease())
+        self._jobs.start(self._keep_claiming())
+
+    def close_door(self) -> None:
+        """Takes up nothing new."""
+        self._closed = True
+
+    async def stop(self) -> None:
+        """Gives every task back, unharmed, and lets the lease go."""
+        self._closed = self._stopping = True
+        for run in self.runs.values():
+            if run.job is not None:
+                run.job.cancel()
+        if self.runs:
+            await asyncio.wait([run.ended for run in self.runs.values()], timeout=LEASE_S)
+        await self._store.retire(self.id)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a new task may start at once: there is a place, and nobody waits for it longer."""
+        return len(self.runs) < self._capacity.max_running and not self._behind.is_set() and not self._closed
+
+    def reserve(self, task: Task, generation: Generation) -> Run:
+        """A place for a task that is about to be stored as this worker's."""
+        run = self.runs[task.id] = Run(task, generation)
+        if len(self.runs) >= self._capacity.max_running:
+            self._room.clear()
+        return run
+
+    def begin(self, run: Run) -> None:
+        """Runs a stored task in the background."""
+        self._jobs.start(self._execute(run))
+
+    def drop(self, run: Run) -> None:
+        """The task has ended, or was never stored."""
+        self.runs.pop(run.task.id, None)
+        if not run.ended.done():
+            run.ended.set_result(None)
+        self._room.set()
+
+    def wake(self) -> None:
+        """A pending task was stored."""
+        self.pending += 1
+        self._behind.set()
+
+    async def mark_read(self, run: Run) -> None:
+        """On disk, before a subscriber gets its first chunk, so that a restart knows."""
+        if not run.task.read and not run.task.is_ended:
+            run.task = transition(run.task, Read(), self._clock.now(), self._policy)
+            await self._store.save(run.task)
+
+    async def _execute(self, run: Run) -> None:
+        """The task to its end."""
+        run.job = asyncio.current_task()
+        event, result = await self._outcome(run)
+        run.job = None  # from here on a cancellation comes too late
+        await self._settle(run, event, result)
+        self.drop(run)
+
+    async def _outcome(self, run: Run) -> tuple[Event, bytes | None]:
+        try:
+            if run.cancelling or self._stopping:
+                return (Cancelled() if run.cancelling else Released()), None
+            sink = None
+            if run.task.stream:
+                await self._chunks.open(run.task.id)
+                sink = LogSink(run, self._chunks)
+            completion = await self._failover.generate(run.generation, identity_of(run.task), sink)
+            return Completed(), encode(completion)
+        except GenerationError as error:
+            return Failed(TaskError.of(error)), None
+        except asyncio.CancelledError:
+            return (Cancelled() if run.cancelling else Released()), None
+        except Exception:
+            log.exception("task %s failed inside the gateway", run.task.id)
+            return Failed(TaskError("upstream_error", "The gateway failed to handle the answer. Try again.")), None
+
+    async def _settle(self, run: Run, event: Event, result: bytes | None) -> None:
+        """Writes the end down, however long the store needs for it; then tells those who wait."""
+        run.task = transition(run.task, event, self._clock.now(), self._policy)
+        while not await self._kept(run.task, result):
+            found = await self._store.find(run.task.id)
+            if found is None or found[0].owner != self.id:
+                log.warning("task %s was changed by another worker; this run of it is dropped", run.task.id)
+                return
+            run.task = transition(found[0], event, self._clock.now(), self._policy)
+        if run.task.stream and run.task.is_ended:
+            cancelled = isinstance(event, Cancelled)
+            await self._chunks.close_stream(run.task.id, error=run.task.error, cancelled=cancelled)
+
+    async def _kept(self, task: Task, result: bytes | None) -> bool:
+        """Whether the store has `task` now, after as many tries as it took to reach it."""
+        while True:
+            try:
+                return await self._store.save(task, result)
+            except StoreUnavailable:
+                log.error("the store cannot keep the end of task %s yet", task.id)
+                await asyncio.sleep(STORE_RETRY_S)
+
+    async def _keep_lease(self) -> None:
+        await self._recover()
+        while True:
+            await asyncio.sleep(BEAT_S)
+            try:
+                await self._beat()
+                await self._recover()
+            except StoreUnavailable:
+                log.error("the store cannot keep the lease; trying again")
+
+    async def _beat(self) -> None:
+        await self._store.beat(self.id, self._clock.now() + LEASE_S)
+        self.pending = await self._store.count_pending()
+
+    async def _recover(self) -> None:
+        """Takes up what dead workers left: back to pending, or to the end that is the truth about it."""
+        while orphans := await self._store.orphans(self._clock.now(), RECOVERED_AT_ONCE):
+            log.info("recovering %d tasks of a worker that is gone", len(orphans))
+            kept = await asyncio.gather(*(self._recover_one(task) for task in orphans))
+            if not any(kept):
+                return
+        self._behind.set()
+
+    async def _recover_one(self, orphan: Task) -> bool:
+        task = transition(orphan, Lost(), self._clock.now(), self._policy)
+        kept = await self._store.save(task)
+        if kept and task.stream and task.is_ended:
+            await self._chunks.close_stream(task.id, error=task.error)
+        return kept
+
+    async def _keep_claiming(self) -> None:
+        while True:
+            await self._behind.wait()
+            await self._room.wait()
+            room = self._capacity.max_running - len(self.runs)
+            if room <= 0 or self._closed:
+                self._room.clear()
+                continue
+            self._behind.clear()
+            try:
+                claimed = await self._store.claim(self.id, room, self._clock.now())
+            except StoreUnavailable:
+                await asyncio.sleep(STORE_RETRY_S)
+                self._behind.set()
+                continue
+            self.pending = max(0, self.pending - len(claimed))
+            if len(claimed) == room:
+                self._behind.set()
+            for task, generation in claimed:
+                self.begin(self.reserve(task, generation))

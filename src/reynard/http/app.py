@@ -1,0 +1,118 @@
+"""The ASGI application."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reynard.core.errors import ReynardError
+from reynard.engine.engine import Engine
+from reynard.engine.jobs import Jobs
+from reynard.http import described, errors, generations, health, models, tasks
+from reynard.http.presence import ClientGone
+from reynard.ports.clock import Clock
+
+EXPOSED: Final = [
+    "x-request-id",
+    "x-task-id",
+    "retry-after",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+]
+PING_S: Final = 15.0
+
+ROUTES: Final[Sequence[BaseRoute]] = (
+    Route("/v1/llm/generations", generations.create_generation, methods=["POST"]),
+    Route("/v1/tasks/{task_id}", tasks.get_task, methods=["GET"]),
+    Route("/v1/llm/generations/{task_id}/stream", generations.read_stream, methods=["GET"]),
+    Route("/v1/chat/completions", generations.create_chat_completion, methods=["POST"]),
+    Route("/v1/tasks", tasks.list_tasks, methods=["GET"]),
+    Route("/v1/tasks/{task_id}/cancel", tasks.cancel_task, methods=["POST"]),
+    Route("/v1/configs/llm_generations_models", models.generation_models, methods=["GET"]),
+    Route("/v1/models", models.openai_models, methods=["GET"]),
+    Route("/v1/models/{model:path}", models.openai_model, methods=["GET"]),
+    Route("/healthz", health.healthz, methods=["GET"]),
+    Route("/readyz", health.readyz, methods=["GET"]),
+    Route("/openapi.json", described.openapi_json, methods=["GET"]),
+    Route("/docs", described.docs, methods=["GET"]),
+    Route("/llms.txt", described.llms_txt, methods=["GET"]),
+)
+
+
+def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors_origins: Sequence[str]) -> ASGIApp:
+    """The application over `engine`."""
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[
+            Middleware(RequestId),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=cors_origins,
+                allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+                allow_headers=["*"],
+                expose_headers=EXPOSED,
+                max_age=86_400,
+            ),
+        ],
+        exception_handlers={
+            ReynardError: errors.on_reynard_error,
+            HTTPException: errors.on_http_exception,
+            ClientGone: _nobody,
+            ClientDisconnect: _nobody,
+            Exception: errors.on_defect,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.engine = engine
+    app.state.jobs = jobs
+    app.state.clock = clock
+    app.state.max_body_bytes = max_body_bytes
+    app.state.ping_s = PING_S
+    return app
+
+
+async def _nobody(request: Request, error: Exception) -> Response:
+    """For a client that is gone: what is sent goes nowhere."""
+    return Response(status_code=499)
+
+
+class RequestId:
+    """`x-request-id` on every answer: the client's own if it is sane, else a new one."""
+
+    SANE: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        header = (b"x-request-id", self._of(scope))
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+    def _of(self, scope: Scope) -> bytes:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and self.SANE.fullmatch(value):
+                return bytes(value)
+        return b"req-" + secrets.token_hex(12).encode()

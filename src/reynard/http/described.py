@@ -1,0 +1,39 @@
+"""The API described: for programs, for people, and for models."""
+
+from functools import cache
+from importlib.resources import files
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from reynard.http import openapi
+
+
+async def openapi_json(request: Request) -> Response:
+    """OpenAPI 3.1."""
+    return Response(_openapi(), media_type="application/json")
+
+
+async def docs(request: Request) -> Response:
+    """A page that shows `/openapi.json`, with nothing fetched from elsewhere."""
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+    )
+    headers = {"content-security-policy": policy, "x-content-type-options": "nosniff"}
+    return Response(_page("docs.html"), headers=headers, media_type="text/html; charset=utf-8")
+
+
+async def llms_txt(request: Request) -> Response:
+    """The documentation index (https://llmstxt.org)."""
+    return Response(_page("llms.txt"), media_type="text/plain; charset=utf-8")
+
+
+@cache
+def _openapi() -> bytes:
+    return msgspec.json.encode(openapi.document())
+
+
+@cache
+def _page(name: str) -> bytes:
+    return files(__package__).joinpath("pages", name).read_bytes()

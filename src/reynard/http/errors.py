@@ -1,0 +1,136 @@
+"""Every failure, as HTTP has it: the one table of spec section 5."""
+
+import logging
+from typing import Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from reynard.core import errors as e
+from reynard.core.errors import GenerationError, Overloaded, ReynardError
+from reynard.engine.engine import CallCancelled
+
+log = logging.getLogger(__name__)
+
+INVALID: Final = "invalid_request_error"
+UNAVAILABLE: Final = "service_unavailable_error"
+
+STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
+    e.MalformedBody: (400, INVALID),
+    e.AuthenticationFailed: (401, "authentication_error"),
+    e.PermissionDenied: (403, "permission_error"),
+    e.NotFound: (404, "not_found"),
+    e.TaskNotFound: (404, "not_found"),
+    e.StreamNotAvailable: (404, "not_found"),
+    e.TaskAlreadyFinished: (409, "conflict"),
+    CallCancelled: (409, "conflict"),
+    e.StreamExpired: (410, INVALID),
+    e.BodyTooLarge: (413, INVALID),
+    e.UnsupportedEncoding: (415, INVALID),
+    e.OffsetOutOfRange: (416, INVALID),
+    e.RequestError: (422, INVALID),
+    e.InvalidForm: (422, INVALID),
+    e.InvalidParam: (422, INVALID),
+    e.UnsupportedOptions: (422, INVALID),
+    e.ModelNotSupported: (422, INVALID),
+    e.CapabilityMissing: (422, INVALID),
+    e.RuleViolation: (422, INVALID),
+    e.NoAvailableModel: (422, UNAVAILABLE),
+    e.Overloaded: (503, UNAVAILABLE),
+    e.StoreUnavailable: (503, UNAVAILABLE),
+    e.ReynardError: (500, "server_error"),
+}
+
+STATUS_OF_CODE: Final[dict[str, tuple[int, str]]] = {
+    "content_policy_violation": (422, INVALID),
+    "invalid_parameters": (422, INVALID),
+    "media_fetch_failed": (422, INVALID),
+    "media_too_large": (422, INVALID),
+    "context_length_exceeded": (422, INVALID),
+    "generation_failed_no_content": (502, UNAVAILABLE),
+    "generation_timeout": (504, UNAVAILABLE),
+    "upstream_rate_limited": (503, UNAVAILABLE),
+    "upstream_auth_failed": (502, UNAVAILABLE),
+    "upstream_error": (502, UNAVAILABLE),
+    "all_platforms_exhausted": (502, UNAVAILABLE),
+    "stream_interrupted": (502, UNAVAILABLE),
+    "server_restarted": (503, UNAVAILABLE),
+}
+"""How a sync call answers when its task failed."""
+
+OF_HTTP: Final[dict[int, tuple[str, str, str]]] = {
+    404: ("not_found", "not_found", "There is nothing at this path. `/llms.txt` lists what there is."),
+    405: (INVALID, "method_not_allowed", "This path does not take this method."),
+}
+"""What the router itself refuses: type, code, message."""
+
+
+class ErrorBody(msgspec.Struct, omit_defaults=True):
+    """`param` names the field, where one is to blame."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None = None
+
+
+class ErrorEnvelope(msgspec.Struct):
+    """The body of every error, on every path."""
+
+    error: ErrorBody
+
+
+def body_of(error: ReynardError) -> ErrorBody:
+    """`error`, as clients read it."""
+    return ErrorBody(error.message, kind_of(error)[1], error.code, error.param)
+
+
+def kind_of(error: ReynardError) -> tuple[int, str]:
+    """Status and type."""
+    if isinstance(error, GenerationError):
+        return STATUS_OF_CODE[error.code]
+    return STATUS_OF.get(type(error), STATUS_OF[ReynardError])
+
+
+def response_of(error: ReynardError) -> Response:
+    """The whole answer to a call that failed."""
+    status, kind = kind_of(error)
+    headers: dict[str, str] = {}
+    if isinstance(error, Overloaded) or (isinstance(error, GenerationError) and error.retry_after_s is not None):
+        headers["retry-after"] = _seconds(error.retry_after_s)
+    elif status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return answer(status, ErrorBody(error.message, kind, error.code, error.param), headers)
+
+
+def answer(status: int, body: ErrorBody, headers: dict[str, str] | None = None) -> Response:
+    """An error response."""
+    content = msgspec.json.encode(ErrorEnvelope(body))
+    return Response(content, status, headers, media_type="application/json")
+
+
+async def on_reynard_error(request: Request, error: Exception) -> Response:
+    """For Starlette: our own errors."""
+    return response_of(error) if isinstance(error, ReynardError) else await on_defect(request, error)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """For Starlette: what its router refuses."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    kind, code, message = OF_HTTP.get(status, (INVALID, "http_error", "The request cannot be handled."))
+    headers: Any = getattr(error, "headers", None)
+    return answer(status, ErrorBody(message, kind, code), dict(headers) if headers else None)
+
+
+async def on_defect(request: Request, error: Exception) -> Response:
+    """For Starlette: a fault of this program. The log has it; the client does not."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    body = ErrorBody("The gateway failed to handle the request. It has been logged.", "server_error", "server_error")
+    return answer(500, body)
+
+
+def _seconds(value: float) -> str:
+    """Whole seconds, rounded up, as RFC 9110 10.2.3 wants them."""
+    return str(max(1, int(value) + (value > int(value))))

@@ -1,0 +1,134 @@
+"""`POST /v1/llm/generations` and its stream; `POST /v1/chat/completions`, the same engine in OpenAI's own shape."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from reynard.core import forms
+from reynard.core.errors import InvalidParam, ReynardError
+from reynard.core.forms import Submission
+from reynard.core.keys import Key
+from reynard.engine.engine import Engine
+from reynard.http import sse, views
+from reynard.http.errors import response_of
+from reynard.http.presence import ClientGone, while_present
+from reynard.http.requests import caller_of, json_body, number, services
+
+JSON = "application/json"
+MOST_OFFSET = 2**53
+
+
+async def create_generation(request: Request) -> Response:
+    """All five forms (spec section 1), answered as a task, a stream or a completion (section 2)."""
+    caller = await caller_of(request)
+    submission = forms.parse(await json_body(request))
+    if submission.sync:
+        return await _answer(request, submission, caller)
+    task = await services(request).engine.submit(submission, caller)
+    return Response(views.submitted(task), headers={"x-task-id": task.id}, media_type=JSON)
+
+
+async def create_chat_completion(request: Request) -> Response:
+    """OpenAI's own path: always awaited in place."""
+    caller = await caller_of(request)
+    generation = forms.parse_chat(await json_body(request))
+    return await _answer(request, Submission("custom", generation, sync=True), caller)
+
+
+async def read_stream(request: Request) -> Response:
+    """`GET /v1/llm/generations/{id}/stream`: from `offset`, or after `Last-Event-ID` (spec section 2.5)."""
+    engine = services(request).engine
+    caller = await caller_of(request)
+    task = await engine.stream(request.path_params["task_id"], caller)
+    offset = _offset(request)
+    first = await engine.read(task.id, offset, 0.0)  # an offset out of range is still a plain error
+    return Subscription(
+        request, engine, task.id, offset, sse.events(offset, first), len(first.chunks), first.end is not None
+    )
+
+
+async def _answer(request: Request, submission: Submission, caller: Key) -> Response:
+    if submission.generation.stream:
+        return SyncStream(request, submission, caller)
+    headers: dict[str, str] = {}
+    try:
+        async with while_present(request):
+            body = await services(request).engine.complete(
+                submission, caller, lambda task_id: headers.update({"x-task-id": task_id})
+            )
+    except ReynardError as error:
+        response = response_of(error)
+        response.headers.update(headers)
+        return response
+    return Response(body, headers=headers, media_type=JSON)
+
+
+def _offset(request: Request) -> int:
+    last = request.headers.get("last-event-id")
+    if "offset" not in request.query_params and last is not None:
+        if not last.isascii() or not last.isdigit() or len(last) > 16:
+            raise InvalidParam("`Last-Event-ID` must be the id of a chunk.", param="Last-Event-ID")
+        return int(last) + 1
+    offset: int = number(request, "offset", 0, least=0, most=MOST_OFFSET, whole=True)
+    return offset
+
+
+class SyncStream(Response):
+    """The bare OpenAI stream (spec section 2.3). Before the first chunk a failure is a plain error with its status."""
+
+    def __init__(self, request: Request, submission: Submission, caller: Key) -> None:
+        super().__init__()
+        self._request = request
+        self._submission = submission
+        self._caller = caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Writes as the chunks come."""
+        sink = sse.ResponseSink(send)
+        engine = services(self._request).engine
+        try:
+            async with while_present(self._request):
+                await engine.relay(self._submission, self._caller, sink, sink.announce)
+                await sink.end()
+        except ReynardError as error:
+            if sink.started:
+                await sink.end(error)
+            else:
+                response = response_of(error)
+                response.headers.update(sink.headers)
+                await response(scope, receive, send)
+
+
+class Subscription(Response):
+    """One reader of a durable stream. When it goes, the task goes on."""
+
+    def __init__(
+        self, request: Request, engine: Engine, task_id: str, offset: int, first: bytes, count: int, ended: bool
+    ) -> None:
+        super().__init__()
+        self._request = request
+        self._engine = engine
+        self._task_id = task_id
+        self._offset = offset + count
+        self._first = first
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Writes what there is, then what comes, with a ping while nothing does."""
+        await send({"type": "http.response.start", "status": 200, "headers": sse.HEADERS})
+        try:
+            async with while_present(self._request):
+                await self._write(send)
+        except ClientGone:
+            return
+
+    async def _write(self, send: Send) -> None:
+        data, ended = self._first, self._ended
+        while True:
+            await send({"type": "http.response.body", "body": data, "more_body": not ended})
+            if ended:
+                return
+            batch = await self._engine.read(self._task_id, self._offset, services(self._request).ping_s)
+            data = sse.events(self._offset, batch) or sse.PING
+            self._offset += len(batch.chunks)
+            ended = batch.end is not None

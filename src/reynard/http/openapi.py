@@ -1,0 +1,204 @@
+"""`/openapi.json`, built from the very types that decode the requests and encode the answers."""
+
+from typing import Any, Final
+
+import msgspec
+
+from reynard import __version__
+from reynard.core.chat import Completion
+from reynard.core.forms import FORMS, CustomForm
+from reynard.http.errors import ErrorEnvelope
+from reynard.http.models import ModelView, ModelViews, OpenAIModel, OpenAIModels
+from reynard.http.views import TaskList, TaskView
+
+REF: Final = "#/components/schemas/{name}"
+Json = dict[str, Any]
+
+FAILURES: Final = {
+    "400": "The body is not JSON.",
+    "401": "The key is missing, unknown, revoked or expired.",
+    "403": "The key may not do this.",
+    "404": "There is no such thing, or it is another key's.",
+    "405": "The path does not take the method.",
+    "409": "The state of the task does not allow it.",
+    "410": "The stream is no longer kept.",
+    "413": "The body is too large.",
+    "415": "The body is compressed.",
+    "416": "The offset is past the end.",
+    "422": "A field is wrong, or the model does not take what was sent.",
+    "502": "sync only: every provider failed.",
+    "503": "The gateway, or every provider, has no capacity now. `Retry-After` says when.",
+    "504": "sync only: the provider did not answer in time.",
+}
+SUBMIT_FAILURES: Final = ("400", "401", "403", "409", "413", "415", "422", "502", "503", "504")
+MINIMAL_CHAT: Final = {
+    "model": "smollm2-135m",
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+}
+EXAMPLES: Final[dict[str, Json]] = {
+    "text": {"model": "smollm2-135m", "prompt": "What is the capital of France?"},
+    "vision": {"model": "gpt-5.5", "prompt": "What is this?", "image_urls": ["https://example.com/cat.png"]},
+    "video": {"model": "gemini-2.5-pro", "prompt": "What happens?", "video_urls": ["https://example.com/clip.mp4"]},
+    "audio": {"model": "gemini-2.5-pro", "audio_url": "https://example.com/speech.mp3"},
+    "custom": MINIMAL_CHAT,
+}
+
+
+def document() -> Json:
+    """The whole description, as OpenAPI 3.1."""
+    types = [
+        *FORMS.values(),
+        TaskView,
+        TaskList,
+        Completion,
+        ModelView,
+        ModelViews,
+        OpenAIModel,
+        OpenAIModels,
+        ErrorEnvelope,
+    ]
+    _, schemas = msgspec.json.schema_components(types, ref_template=REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Reynard",
+            "version": __version__,
+            "description": "Every LLM behind one endpoint: durable tasks, resumable streams, plain completions.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"key": []}],
+        "paths": _paths(),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer sk-…`"}
+            },
+        },
+    }
+
+
+def _paths() -> dict[str, Json]:
+    return {
+        "/v1/llm/generations": {"post": _submit()},
+        "/v1/llm/generations/{task_id}/stream": {"get": _stream()},
+        "/v1/tasks": {"get": _list()},
+        "/v1/tasks/{task_id}": {"get": _query()},
+        "/v1/tasks/{task_id}/cancel": {
+            "post": _operation("cancelTask", "Cancel a task", _json(TaskView), ("401", "404", "409"), [_task_id()])
+        },
+        "/v1/configs/llm_generations_models": {
+            "get": _operation("listGenerationModels", "Models and what they take", _json(ModelViews), ("401",))
+        },
+        "/v1/models": {"get": _operation("listModels", "Models, in OpenAI's shape", _json(OpenAIModels), ("401",))},
+        "/v1/models/{model}": {
+            "get": _operation(
+                "getModel",
+                "One model, in OpenAI's shape",
+                _json(OpenAIModel),
+                ("401", "404"),
+                [_parameter("model", "path", {"type": "string"}, "The model's id.")],
+            )
+        },
+        "/v1/chat/completions": {"post": _chat()},
+        "/healthz": {"get": _open("healthz", "Whether the process lives")},
+        "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
+    }
+
+
+def _submit() -> Json:
+    body = {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [_ref(form) for form in FORMS.values()]},
+                "examples": {form: {"value": example} for form, example in EXAMPLES.items()},
+            }
+        },
+    }
+    answer = {
+        "application/json": {"schema": {"anyOf": [_ref(TaskView), _ref(Completion)]}},
+        "text/event-stream": {"schema": {"type": "string"}},
+    }
+    return _operation(
+        "createGeneration", "Generate: five request forms, four ways of answering", answer, SUBMIT_FAILURES
+    ) | {"requestBody": body}
+
+
+def _chat() -> Json:
+    answer = _json(Completion) | {"text/event-stream": {"schema": {"type": "string"}}}
+    body = {"required": True, "content": {"application/json": {"schema": _ref(CustomForm), "example": MINIMAL_CHAT}}}
+    return _operation("createChatCompletion", "OpenAI Chat Completions", answer, SUBMIT_FAILURES) | {
+        "requestBody": body
+    }
+
+
+def _stream() -> Json:
+    offset = _parameter(
+        "offset", "query", {"type": "integer", "minimum": 0, "maximum": 2**53}, "The first chunk wanted."
+    )
+    last = _parameter(
+        "Last-Event-ID", "header", {"type": "string", "pattern": "^[0-9]{1,16}$"}, "The last chunk received."
+    )
+    answer = {"text/event-stream": {"schema": {"type": "string"}}}
+    failures = ("401", "404", "410", "416", "422", "503")
+    return _operation(
+        "readStream", "Read a task's stream, from any chunk on", answer, failures, [_task_id(), offset, last]
+    )
+
+
+def _query() -> Json:
+    wait = _parameter("wait", "query", {"type": "number", "minimum": 0, "maximum": 60}, "Seconds to wait for the end.")
+    fresh = _parameter("sync_upstream", "query", {"type": "boolean"}, "Taken; the state is always the freshest.")
+    return _operation("getTask", "Query a task", _json(TaskView), ("401", "404", "422"), [_task_id(), wait, fresh])
+
+
+def _list() -> Json:
+    statuses = ["pending", "processing", "completed", "failed", "cancelled"]
+    parameters = [
+        _parameter("status", "query", {"type": "string", "enum": statuses}, "Only tasks in this status."),
+        _parameter("model", "query", {"type": "string"}, "Only tasks of this model."),
+        _parameter("created_after", "query", {"type": "number", "minimum": 0, "maximum": 2**53}, "Unix seconds."),
+        _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Tasks a page."),
+        _parameter("after", "query", {"type": "string"}, "The id of the last task of the page before."),
+    ]
+    return _operation("listTasks", "List your tasks, newest first", _json(TaskList), ("401", "422"), parameters)
+
+
+def _operation(
+    name: str, summary: str, content: Json, failures: tuple[str, ...], parameters: list[Json] | None = None
+) -> Json:
+    operation: Json = {"operationId": name, "summary": summary, "responses": _answers(content, failures)}
+    if parameters:
+        operation["parameters"] = parameters
+    return operation
+
+
+def _open(name: str, summary: str) -> Json:
+    return {"operationId": name, "summary": summary, "security": [], "responses": _answers(_object(), ())}
+
+
+def _answers(content: Json, failures: tuple[str, ...]) -> Json:
+    answers: Json = {"200": {"description": "Done.", "content": content}}
+    for status in failures:
+        answers[status] = {"description": FAILURES[status], "content": _json(ErrorEnvelope)}
+    return answers
+
+
+def _task_id() -> Json:
+    return _parameter("task_id", "path", {"type": "string"}, "The task's id.")
+
+
+def _parameter(name: str, place: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": description}
+
+
+def _object() -> Json:
+    return {"application/json": {"schema": {"type": "object"}}}
+
+
+def _json(kind: type) -> Json:
+    return {"application/json": {"schema": _ref(kind)}}
+
+
+def _ref(kind: type) -> Json:
+    return {"$ref": REF.format(name=kind.__name__)}

@@ -1,0 +1,84 @@
+"""What the routes read of a request: the caller, the body, a number in the query."""
+
+from typing import Any
+
+from starlette.datastructures import State
+from starlette.requests import ClientDisconnect, Request
+
+from reynard.core.errors import BodyTooLarge, InvalidParam, MalformedBody, UnsupportedEncoding
+from reynard.core.keys import Key
+from reynard.engine.engine import Engine
+from reynard.engine.jobs import Jobs
+from reynard.ports.clock import Clock
+
+
+class Services(State):
+    """What the app gives its routes (`app.state`)."""
+
+    engine: Engine
+    jobs: Jobs
+    clock: Clock
+    max_body_bytes: int
+    ping_s: float
+
+
+def services(request: Request) -> Services:
+    """See `Services`."""
+    state: Services = request.app.state
+    return state
+
+
+async def caller_of(request: Request) -> Key:
+    """The key that calls. Raises `AuthenticationFailed`."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return await services(request).engine.access.authenticate(secret.strip() if scheme.lower() == "bearer" else None)
+
+
+async def json_body(request: Request) -> bytes:
+    """The body, of a bounded size. Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`."""
+    headers = request.headers
+    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
+    if headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedEncoding("The body must not be compressed: leave `Content-Encoding` out.")
+    limit = services(request).max_body_bytes
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    return await _read(request, limit)
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The body has more than {limit} bytes. Send large media as a URL.")
+
+
+def number(request: Request, name: str, default: Any, *, least: float, most: float, whole: bool = False) -> Any:
+    """A number of the query string. Raises `InvalidParam`."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        value = int(text) if whole else float(text)
+    except ValueError:
+        value = None
+    if value is None or not least <= value <= most:
+        kind = "a whole number" if whole else "a number"
+        raise InvalidParam(f"`{name}` must be {kind} from {least:g} to {most:g}.", param=name)
+    return value

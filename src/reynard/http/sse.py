@@ -1,0 +1,88 @@
+"""Server-sent events, written: the durable stream of a task, and the bare OpenAI stream of a sync call."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from starlette.types import Send
+
+from reynard.core.errors import ReynardError
+from reynard.http.errors import ErrorEnvelope, body_of
+from reynard.ports.chunks import Batch, StreamEnd
+
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx, and others that follow it, would hold events back
+]
+PING: Final = b": ping\n\n"
+DONE: Final = b"data: [DONE]\n\n"
+
+
+class ErrorEvent(msgspec.Struct):
+    """`data:` of `event: error` (spec section 2.5)."""
+
+    message: str
+    code: str
+    type: str
+
+
+def events(offset: int, batch: Batch) -> bytes:
+    """`chunk` events numbered from `offset`, and the end."""
+    parts = [
+        b"event: chunk\nid: %d\ndata: %b\n\n" % (number, chunk) for number, chunk in enumerate(batch.chunks, offset)
+    ]
+    if batch.end is not None:
+        parts.append(_end(batch.end))
+    return b"".join(parts)
+
+
+def _end(end: StreamEnd) -> bytes:
+    if end.cancelled:
+        return error_event(ErrorEvent("The task was cancelled.", "task_cancelled", "task_error"))
+    if end.error is not None:
+        return error_event(ErrorEvent(end.error.message, end.error.code, "task_error"))
+    return b'event: done\ndata: {"total_chunks": %d}\n\n' % end.total
+
+
+def error_event(error: ErrorEvent) -> bytes:
+    """The other end of a stream."""
+    return b"event: error\ndata: %b\n\n" % msgspec.json.encode(error)
+
+
+class ResponseSink:
+    """A client's own connection as the sink of a sync stream: bare `data:` lines, so that an OpenAI client reads it.
+
+    The response starts with the first chunk; a failure before it is still a plain JSON error. Writing waits for the
+    client, and with it the upstream: there is no buffer to bound.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.headers: dict[str, str] = {}
+        self.started = False
+
+    def announce(self, task_id: str) -> None:
+        """The task's id, for the header."""
+        self.headers["x-task-id"] = task_id
+
+    async def put(self, chunks: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        await self.write(b"".join([b"data: %b\n\n" % chunk for chunk in chunks]))
+
+    async def restart(self) -> bool:
+        """See `Sink`."""
+        return not self.started
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """Bytes as they are."""
+        if not self.started:
+            self.started = True
+            own = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+            await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS + own})
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def end(self, error: ReynardError | None = None) -> None:
+        """`[DONE]`, or the error in its place."""
+        last = DONE if error is None else b"data: %b\n\n" % msgspec.json.encode(ErrorEnvelope(body_of(error)))
+        await self.write(last, more=False)

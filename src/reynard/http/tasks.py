@@ -1,0 +1,53 @@
+"""`/v1/tasks`: query, list, cancel (spec sections 2.4 and 2.6)."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from reynard.core.errors import InvalidParam
+from reynard.core.task import Status
+from reynard.http import views
+from reynard.http.requests import caller_of, number, services
+from reynard.ports.store import TaskFilter
+
+JSON = "application/json"
+MOST_WAIT_S = 60
+MOST_LISTED = 100
+
+
+async def get_task(request: Request) -> Response:
+    """`?wait=SECONDS` holds the answer until the task ends; `?sync_upstream` is taken, and changes nothing: the state
+    is always the freshest."""
+    caller = await caller_of(request)
+    wait_s: float = number(request, "wait", 0.0, least=0, most=MOST_WAIT_S)
+    found = await services(request).engine.find(request.path_params["task_id"], caller, wait_s)
+    return Response(views.queried(found, caller, services(request).clock.now()), media_type=JSON)
+
+
+async def list_tasks(request: Request) -> Response:
+    """The caller's own, newest first."""
+    caller = await caller_of(request)
+    query = request.query_params
+    status = query.get("status")
+    if status is not None and status not in set(Status):
+        raise InvalidParam(f"`status` must be one of {', '.join(Status)}.", param="status")
+    limit: int = number(request, "limit", 20, least=1, most=MOST_LISTED, whole=True)
+    wanted = TaskFilter(
+        key_id=caller.id,
+        status=None if status is None else Status(status),
+        model=query.get("model"),
+        created_after=number(request, "created_after", None, least=0, most=2**53),
+        after=query.get("after"),
+        limit=limit + 1,
+    )
+    found = await services(request).engine.tasks(wanted)
+    now = services(request).clock.now()
+    page = views.TaskList(data=[views.view(task, caller, now) for task in found[:limit]], has_more=len(found) > limit)
+    return Response(msgspec.json.encode(page), media_type=JSON)
+
+
+async def cancel_task(request: Request) -> Response:
+    """Cuts the upstream call of a running task."""
+    caller = await caller_of(request)
+    task = await services(request).engine.cancel(request.path_params["task_id"], caller)
+    return Response(views.queried((task, None), caller, services(request).clock.now()), media_type=JSON)

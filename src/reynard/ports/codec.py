@@ -1,0 +1,46 @@
+"""One provider dialect, as pure functions."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from reynard.core.channels import Channel
+from reynard.core.chat import Chunk, Completion
+from reynard.core.errors import GenerationError
+from reynard.core.generation import Generation
+from reynard.ports.transport import WireRequest
+
+
+class StreamDecoder(Protocol):
+    """Feed it bytes cut anywhere, get the same chunks."""
+
+    def feed(self, data: bytes) -> Sequence[Chunk]:
+        """The chunks that `data` completes. Raises `GenerationError` for an error event or what is no stream."""
+        ...
+
+    def close(self) -> Sequence[Chunk]:
+        """The chunks that the end of the body completes. Raises `GenerationError` if the stream was not whole."""
+        ...
+
+
+class Codec(Protocol):
+    """No sockets, no clock, no retries, no globals."""
+
+    def unsupported(self, generation: Generation, channel: Channel) -> str | None:
+        """The first parameter that the channel has no word for, asked before anything is stored; None if all is well."""
+        ...
+
+    def encode(self, generation: Generation, channel: Channel) -> WireRequest:
+        """The HTTP call to make. Raises `UnsupportedOptions` for what this dialect cannot carry."""
+        ...
+
+    def decode(self, body: bytes) -> Completion:
+        """The whole answer. Raises `GenerationError` for what is none."""
+        ...
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A fresh decoder for one stream."""
+        ...
+
+    def decode_error(self, status: int, body: bytes) -> GenerationError:
+        """The failure behind a status that is not 200, by status and typed body, never by message text."""
+        ...

@@ -1,0 +1,103 @@
+"""The durable store: tasks, their generations and results, workers' leases, keys."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from reynard.core.generation import Generation
+from reynard.core.keys import Key
+from reynard.core.task import Status, Task
+
+
+class TaskFilter(Struct, frozen=True, kw_only=True):
+    """`GET /v1/tasks`: newest first; `after` is the id of the last task of the page before."""
+
+    key_id: str
+    status: Status | None = None
+    model: str | None = None
+    created_after: float | None = None
+    after: str | None = None
+    limit: int = 20
+
+
+class Tasks(Protocol):
+    """What is answered is on disk: every writing method returns after the commit.
+
+    Every method raises `StoreUnavailable` when nothing can be kept (disk full, locked), and then nothing was.
+    """
+
+    async def insert(self, task: Task, generation: Generation | None, result: bytes | None = None) -> None:
+        """A new task. One that has ended already is kept without its generation."""
+        ...
+
+    async def save(self, task: Task, result: bytes | None = None) -> bool:
+        """Replaces version `task.version - 1`; False, and no change, if the store has another.
+
+        With the end of a task its generation is let go, and `result` (JSON) kept.
+        """
+        ...
+
+    async def find(self, task_id: str) -> tuple[Task, bytes | None] | None:
+        """The task and its result."""
+        ...
+
+    async def list_tasks(self, wanted: TaskFilter) -> list[tuple[Task, bytes | None]]:
+        """At most `wanted.limit`, newest first."""
+        ...
+
+    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation]]:
+        """The oldest pending tasks, now `owner`'s. Concurrent claims never overlap."""
+        ...
+
+    async def count_pending(self) -> int:
+        """How many tasks wait to be claimed."""
+        ...
+
+    async def orphans(self, now: float, limit: int) -> list[Task]:
+        """Processing tasks whose worker's lease has run out."""
+        ...
+
+
+class Workers(Protocol):
+    """A worker holds one lease for all that it runs: a heartbeat costs the same for one task and ten thousand."""
+
+    async def beat(self, owner: str, until: float) -> None:
+        """The worker lives, and means to until then (Unix seconds)."""
+        ...
+
+    async def retire(self, owner: str) -> None:
+        """The worker stops: its lease ends now."""
+        ...
+
+
+class Keys(Protocol):
+    """API keys, by the digest of the secret."""
+
+    async def add_key(self, key: Key) -> None:
+        """A new key."""
+        ...
+
+    async def update_key(self, key: Key) -> bool:
+        """Replaces the key of the same id; False if there is none."""
+        ...
+
+    async def key_by_digest(self, digest: bytes) -> Key | None:
+        """The key whose secret has this digest."""
+        ...
+
+    async def list_keys(self) -> Sequence[Key]:
+        """All keys, oldest first."""
+        ...
+
+    def keys_epoch(self) -> int:
+        """A number that changes with every change of a key, by this process or another; cheap enough to ask each time."""
+        ...
+
+
+class Store(Tasks, Workers, Keys, Protocol):
+    """One back-end for all of it."""
+
+    async def close(self) -> None:
+        """Keeps what was accepted, and lets go of the files."""
+        ...

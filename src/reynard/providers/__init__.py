@@ -1,0 +1,1 @@
+"""Dialects as pure codecs, and the transports that carry their bytes."""

@@ -1,0 +1,113 @@
+"""The way to a channel over HTTP: wreq, one connection pool for all channels. Why wreq: docs/decisions/0002."""
+
+import datetime
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import cycle
+from typing import Final
+
+import wreq
+from wreq import exceptions as wire
+from wreq.dns import DnsOptions
+
+from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest
+
+MAX_IDLE_PER_HOST: Final = 256
+NOT_SENT: Final = (wire.ConnectionError, wire.ProxyConnectionError, wire.TlsError, wire.BuilderError)
+BROKEN: Final = (
+    wire.ConnectionResetError,
+    wire.BodyError,
+    wire.DecodingError,
+    wire.RequestError,
+    wire.TimeoutError,
+    wire.UpgradeError,
+    wire.RedirectError,
+    wire.StatusError,
+)
+
+
+def client(connect_timeout_s: float) -> wreq.Client:
+    """A pool. Redirects are not followed: a key is sent to nobody but the channel's own address."""
+    return wreq.Client(
+        dns_options=DnsOptions(system_dns=True),
+        connect_timeout=datetime.timedelta(seconds=connect_timeout_s),
+        pool_max_idle_per_host=MAX_IDLE_PER_HOST,
+        redirect=wreq.redirect.Policy.none(),
+        no_proxy=True,
+        cookie_store=False,
+        user_agent="reynard",
+    )
+
+
+class HTTPResponse:
+    """An answer of wreq's, behind the port."""
+
+    __slots__ = ("_response", "status")
+
+    def __init__(self, response: wreq.Response) -> None:
+        self._response = response
+        self.status = response.status.as_int()
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """`Retry-After` in seconds, if it is a number of them (RFC 9110 10.2.3)."""
+        value = self._response.headers.get("retry-after")
+        try:
+            return None if value is None else max(0.0, float(value))
+        except ValueError:
+            return None
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body."""
+        announced = self._response.content_length
+        if announced is not None:
+            if announced > limit:
+                raise ConnectionBroken("the answer is longer than the gateway reads")
+            try:
+                return bytes(await self._response.bytes())
+            except BROKEN as error:
+                raise ConnectionBroken("the answer was cut") from error
+        found: list[bytes] = []
+        size = 0
+        async for part in self.parts():
+            size += len(part)
+            if size > limit:
+                raise ConnectionBroken("the answer is longer than the gateway reads")
+            found.append(part)
+        return b"".join(found)
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The body as it comes."""
+        try:
+            async with self._response.stream() as stream:
+                async for part in stream:
+                    if isinstance(part, memoryview):
+                        yield bytes(part)
+        except BROKEN as error:
+            raise ConnectionBroken("the answer was cut") from error
+
+
+class HTTPTransport:
+    """One channel: its base URL, and the headers with its keys, made once; several keys take turns."""
+
+    def __init__(self, pool: wreq.Client, base_url: str, headers: Sequence[Mapping[str, str]]) -> None:
+        self._pool = pool
+        self._base_url = base_url.rstrip("/")
+        self._headers = cycle([{"content-type": "application/json", **own} for own in headers])
+
+    @asynccontextmanager
+    async def send(self, request: WireRequest) -> AsyncIterator[HTTPResponse]:
+        """See the port."""
+        try:
+            response = await self._pool.request(
+                wreq.Method.POST, self._base_url + request.path, headers=next(self._headers), body=request.body
+            )
+        except NOT_SENT as error:
+            raise ConnectFailed("no connection to the provider") from error
+        except BROKEN as error:
+            raise ConnectionBroken("the provider closed the connection without an answer") from error
+        async with response:
+            yield HTTPResponse(response)
+
+    async def close(self) -> None:
+        """The pool is shared, and closed by whoever made it."""

@@ -1,0 +1,259 @@
+"""OpenAI Chat Completions: https://platform.openai.com/docs/api-reference/chat."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from reynard.core.assembly import says_nothing
+from reynard.core.channels import Channel, ReasoningWord
+from reynard.core.chat import Chunk, Completion
+from reynard.core.errors import GenerationError, UnsupportedOptions
+from reynard.core.generation import Generation
+from reynard.core.messages import AssistantMessage, Message
+from reynard.ports.transport import WireRequest
+from reynard.providers.openai import errors
+from reynard.providers.openai.wire import WireAnswer, WireChunk, WireChunkChoice, WireCompletion, WireDelta, WireUsage
+from reynard.providers.sse import Event, EventTooLarge, SSEParser
+
+OWN: Final = frozenset(
+    {"model", "messages", "stream", "stream_options", "reasoning", "max_tokens", "max_completion_tokens"}
+)
+PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field not in OWN)
+"""Parameters that go through under their own name."""
+
+DONE: Final = b"[DONE]"
+FINISH_REASONS: Final = {"function_call": "function_call", "max_tokens": "length", "eos": "stop", "end_turn": "stop"}
+
+_encoder = msgspec.json.Encoder()
+_completions = msgspec.json.Decoder(WireCompletion)
+_chunks = msgspec.json.Decoder(WireChunk)
+
+
+class OpenAICodec:
+    """The openai dialect, for every server that speaks it; what differs is in the channel's quirks."""
+
+    def unsupported(self, generation: Generation, channel: Channel) -> str | None:
+        """The first parameter of the request that the channel has no word for."""
+        quirks = channel.quirks
+        if generation.reasoning is not None and quirks.reasoning == "none":
+            return "reasoning"
+        for field in quirks.unsupported:
+            if getattr(generation, field, None) is not None:
+                return field
+        return None
+
+    def encode(self, generation: Generation, channel: Channel) -> WireRequest:
+        """`POST {base_url}/chat/completions`."""
+        refused = self.unsupported(generation, channel)
+        if refused is not None:
+            raise UnsupportedOptions(f"The provider of `{generation.model}` has no `{refused}`.", param=refused)
+        body: dict[str, Any] = {
+            "model": channel.upstream_name(generation.model) or generation.model,
+            "messages": _messages(generation.messages, channel),
+        }
+        for field in PASSED:
+            value = getattr(generation, field)
+            if value is not None:
+                body[field] = value
+        if generation.output_limit is not None:
+            body[channel.quirks.limit] = generation.output_limit
+        if generation.reasoning is not None:
+            _say_reasoning(body, channel.quirks.reasoning, generation.reasoning)
+        if generation.stream:
+            body["stream"] = True
+            body["stream_options"] = _stream_options(generation)
+        return WireRequest(path="/chat/completions", body=_encoder.encode(body), stream=generation.stream)
+
+    def decode(self, body: bytes) -> Completion:
+        """A `chat.completion`; its id, time and model are the gateway's to set."""
+        try:
+            completion = _completions.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _garbled() from None
+        if completion.error is not None:
+            raise errors.of_event(completion.error)
+        completion.object = "chat.completion"
+        completion.usage = _counted(completion.usage)
+        for choice in completion.choices or ():
+            choice.message = _answer(choice.message)
+            choice.finish_reason = _finish(choice.finish_reason) or "stop"
+        if not completion.choices or says_nothing(completion):
+            raise nothing(any(choice.finish_reason == "content_filter" for choice in completion.choices or ()))
+        return completion
+
+    def stream_decoder(self) -> "OpenAIStreamDecoder":
+        """A fresh decoder for one stream."""
+        return OpenAIStreamDecoder()
+
+    def decode_error(self, status: int, body: bytes) -> GenerationError:
+        """See `errors.of_status`."""
+        return errors.of_status(status, body)
+
+
+class OpenAIStreamDecoder:
+    """`data: {chunk}` lines up to `data: [DONE]`, which some servers forget: the finish reasons are the real mark."""
+
+    __slots__ = ("_begun", "_done", "_ended", "_parser")
+
+    def __init__(self) -> None:
+        self._parser = SSEParser()
+        self._begun: set[int] = set()
+        self._ended: set[int] = set()
+        self._done = False
+
+    def feed(self, data: bytes) -> Sequence[Chunk]:
+        """The chunks that `data` completes."""
+        try:
+            return self._chunks(self._parser.feed(data))
+        except EventTooLarge:
+            raise _garbled() from None
+
+    def close(self) -> Sequence[Chunk]:
+        """The last chunks. Raises `GenerationError` unless every choice that began has ended."""
+        chunks = self._chunks(self._parser.close())
+        if not self._begun:
+            raise GenerationError(
+                "generation_failed_no_content", "The provider sent an empty stream. Try again.", failover=True
+            )
+        if self._begun != self._ended:
+            raise GenerationError(
+                "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
+            )
+        return chunks
+
+    def _chunks(self, events: list[Event]) -> list[Chunk]:
+        found: list[Chunk] = []
+        for event in events:
+            if self._done:
+                break
+            if event.data == DONE:
+                self._done = True
+            else:
+                chunk = self._chunk(event)
+                if chunk is not None:
+                    found.append(chunk)
+        return found
+
+    def _chunk(self, event: Event) -> Chunk | None:
+        try:
+            chunk = _chunks.decode(event.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _garbled() from None
+        if chunk.error is not None or event.name == "error":
+            raise errors.of_event(chunk.error)
+        chunk.object = "chat.completion.chunk"
+        chunk.usage = _counted(chunk.usage)
+        if chunk.choices is None:
+            chunk.choices = []
+        for choice in chunk.choices:
+            self._settle(choice, chunk)
+        return chunk if chunk.choices or chunk.usage is not None else None
+
+    def _settle(self, choice: WireChunkChoice, chunk: WireChunk) -> None:
+        """Puts one choice right, and remembers whether it has ended."""
+        if choice.usage is not None:
+            chunk.usage = _counted(choice.usage)
+            choice.usage = None
+        _settle_delta(choice)
+        choice.finish_reason = _finish(choice.finish_reason)
+        self._begun.add(choice.index)
+        if choice.finish_reason is not None:
+            self._ended.add(choice.index)
+
+
+def nothing(filtered: bool) -> GenerationError:
+    """The error for an answer with nothing in it."""
+    if filtered:
+        return GenerationError(
+            "content_policy_violation", "The provider withheld the whole answer. Change the request."
+        )
+    return GenerationError(
+        "generation_failed_no_content", "The provider answered with nothing. Try again, or change the request."
+    )
+
+
+def _settle_delta(choice: WireChunkChoice) -> None:
+    delta = choice.delta
+    if delta is None:
+        choice.delta = WireDelta()
+        return
+    if delta.reasoning is not None:
+        if delta.reasoning_content is None:
+            delta.reasoning_content = delta.reasoning
+        delta.reasoning = None
+    if delta.content is not None and not isinstance(delta.content, str):
+        delta.content = _joined(delta.content)
+    for call in delta.tool_calls or ():
+        if call.function is not None and isinstance(call.function.arguments, dict):
+            call.function.arguments = json.dumps(call.function.arguments, ensure_ascii=False)
+
+
+def _answer(message: WireAnswer) -> WireAnswer:
+    if message.reasoning is not None:
+        if message.reasoning_content is None:
+            message.reasoning_content = message.reasoning
+        message.reasoning = None
+    if message.content is not None and not isinstance(message.content, str):
+        message.content = _joined(message.content)
+    message.reasoning_content = message.reasoning_content or None
+    message.tool_calls = message.tool_calls or None
+    return message
+
+
+def _joined(parts: list[dict[str, Any]]) -> str:
+    """Content in parts (Mistral), as the text it is."""
+    return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+
+
+def _finish(reason: str | None) -> str | None:
+    """OpenAI's own word for a finish reason; an empty one is none."""
+    return FINISH_REASONS.get(reason, reason) if reason else None
+
+
+def _counted(usage: WireUsage | None) -> WireUsage | None:
+    if usage is not None:
+        usage.prompt_tokens = int(usage.prompt_tokens or 0)
+        usage.completion_tokens = int(usage.completion_tokens or 0)
+        usage.total_tokens = int(usage.total_tokens or usage.prompt_tokens + usage.completion_tokens)
+    return usage
+
+
+def _messages(messages: tuple[Message, ...], channel: Channel) -> tuple[Message, ...]:
+    if channel.quirks.takes_reasoning_back:
+        return messages
+    return tuple(
+        replace(message, reasoning_content=None)
+        if isinstance(message, AssistantMessage) and message.reasoning_content is not None
+        else message
+        for message in messages
+    )
+
+
+def _say_reasoning(body: dict[str, Any], word: ReasoningWord, wanted: bool) -> None:
+    match word:
+        case "effort":
+            body.setdefault("reasoning_effort", "medium" if wanted else "none")
+        case "thinking":
+            body["thinking"] = {"type": "enabled" if wanted else "disabled"}
+        case "template":
+            body["chat_template_kwargs"] = {"enable_thinking": wanted}
+        case "object":
+            body["reasoning"] = {"enabled": wanted}
+
+
+def _stream_options(generation: Generation) -> dict[str, bool]:
+    """The gateway always asks for the usage; a client that did not is not shown it."""
+    asked = generation.stream_options
+    options = {"include_usage": True}
+    if asked is not None and asked.include_obfuscation is not None:
+        options["include_obfuscation"] = asked.include_obfuscation
+    return options
+
+
+def _garbled() -> GenerationError:
+    return GenerationError(
+        "upstream_error", "The provider sent an answer that cannot be read. Try again.", failover=True
+    )

@@ -1,0 +1,100 @@
+"""What servers of the openai dialect really send. Each type is one of `core.chat` with what some leave out or spell
+otherwise; `codec` puts a decoded value right in place, so that nothing is copied.
+
+A default given as a factory is always written out again (see `core.chat`).
+"""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from reynard.core.chat import Answer, Choice, Chunk, ChunkChoice, Completion, Delta, FunctionDelta, ToolCallDelta, Usage
+
+Number = int | float | None
+
+
+class WireUsage(Usage, kw_only=True, omit_defaults=True):
+    """Counts that may be missing, null or floats."""
+
+    prompt_tokens: Number = field(default_factory=int)  # type: ignore[assignment]
+    completion_tokens: Number = field(default_factory=int)  # type: ignore[assignment]
+    total_tokens: Number = field(default_factory=int)  # type: ignore[assignment]
+
+
+class WireFunctionDelta(FunctionDelta, kw_only=True, omit_defaults=True):
+    """Ollama sends arguments as an object."""
+
+    arguments: str | dict[str, Any] | None = None  # type: ignore[assignment]
+
+
+class WireToolCallDelta(ToolCallDelta, kw_only=True, omit_defaults=True):
+    """`index` is left out by some when there is one call."""
+
+    index: int = field(default_factory=int)
+    function: WireFunctionDelta | None = None
+
+
+class WireDelta(Delta, kw_only=True, omit_defaults=True):
+    """OpenRouter and newer vLLM say `reasoning`, and content may come in parts."""
+
+    content: str | list[dict[str, Any]] | None = None  # type: ignore[assignment]
+    reasoning: str | None = None
+    tool_calls: list[WireToolCallDelta] | None = None  # type: ignore[assignment]
+
+
+class WireChunkChoice(ChunkChoice, kw_only=True, omit_defaults=True):
+    """Moonshot puts the usage of a stream into its last choice."""
+
+    index: int = field(default_factory=int)
+    delta: WireDelta | None = field(default_factory=WireDelta)  # type: ignore[assignment]
+    finish_reason: str | None = field(default_factory=lambda: None)
+    usage: WireUsage | None = None
+
+
+class WireChunk(Chunk, kw_only=True, omit_defaults=True):
+    """A chunk, or an error event in its place. Its id, time and model are this gateway's to give."""
+
+    id: Any = ""
+    object: Any = field(default_factory=lambda: "chat.completion.chunk")
+    created: Any = 0
+    model: Any = ""
+    choices: list[WireChunkChoice] | None = field(default_factory=list)  # type: ignore[assignment]
+    usage: WireUsage | None = None
+    error: Any = None
+
+
+class WireAnswer(Answer, kw_only=True, omit_defaults=True):
+    """As `WireDelta`."""
+
+    content: str | list[dict[str, Any]] | None = field(default_factory=lambda: None)  # type: ignore[assignment]
+    reasoning: str | None = None
+
+
+class WireChoice(Choice, kw_only=True, omit_defaults=True):
+    """`finish_reason` is null with some."""
+
+    index: int = field(default_factory=int)
+    message: WireAnswer
+    finish_reason: str | None = field(default_factory=lambda: None)  # type: ignore[assignment]
+
+
+class WireCompletion(Completion, kw_only=True, omit_defaults=True):
+    """A body of status 200; some providers put an error into one."""
+
+    id: Any = ""
+    object: Any = field(default_factory=lambda: "chat.completion")
+    created: Any = 0
+    model: Any = ""
+    choices: list[WireChoice] | None = field(default_factory=list)  # type: ignore[assignment]
+    usage: WireUsage | None = None
+    error: Any = None
+
+
+class WireError(Struct):
+    """The error bodies in use: OpenAI's object, a bare string, FastAPI's `detail`, a `message` at the top."""
+
+    error: Any = None
+    detail: Any = None
+    message: Any = None
+    code: Any = None
+    type: Any = None

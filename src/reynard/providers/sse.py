@@ -1,0 +1,97 @@
+"""Server-sent events, parsed sans-I/O: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream."""
+
+from typing import Final, NamedTuple
+
+MAX_EVENT_BYTES: Final = 5_000_000
+
+
+class Event(NamedTuple):
+    """One event: its `event:` field, empty if it has none, and its data lines joined."""
+
+    name: str
+    data: bytes
+
+
+class EventTooLarge(ValueError):
+    """An event longer than the parser keeps."""
+
+
+class SSEParser:
+    """Feed it bytes cut anywhere; it gives the events they complete.
+
+    CR, LF and CRLF end a line; comments and unknown fields are passed over; several data lines are joined by LF.
+    """
+
+    __slots__ = ("_begun", "_data", "_limit", "_name", "_rest", "_size")
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self._limit = limit
+        self._rest: list[bytes] = []  # of the line under way, in pieces: a long one is joined once
+        self._data: list[bytes] = []  # of the event under way
+        self._size = 0  # bytes held of the event under way
+        self._name = ""
+        self._begun = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes. Raises `EventTooLarge`."""
+        if b"\n" not in data and b"\r" not in data and self._begun and not self._ends_in_cr():
+            self._hold(data)
+            return []
+        text = b"".join([*self._rest, data])
+        if not self._begun:
+            if len(text) < 3 and b"\xef\xbb\xbf".startswith(text):
+                self._rest = [text]
+                return []
+            text = text.removeprefix(b"\xef\xbb\xbf")
+            self._begun = True
+        self._size -= sum(map(len, self._rest)) if self._size else 0
+        self._rest = []
+        held = b""
+        if b"\r" in text:
+            if text[-1:] == b"\r":  # half of a CRLF, perhaps
+                text, held = text[:-1], b"\r"
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = text.split(b"\n")
+        rest = lines.pop() + held
+        events = self._take(lines)
+        self._hold(rest)
+        return events
+
+    def _ends_in_cr(self) -> bool:
+        return bool(self._rest) and self._rest[-1][-1:] == b"\r"
+
+    def _hold(self, data: bytes) -> None:
+        if data:
+            self._rest.append(data)
+            self._size += len(data)
+            if self._size > self._limit:
+                raise EventTooLarge(f"an event has more than {self._limit} bytes")
+
+    def close(self) -> list[Event]:
+        """The event that the end of the body completes. The standard drops it; a provider that forgot its last newline
+        still said it."""
+        line = b"".join(self._rest).removesuffix(b"\r")
+        self._rest = []
+        return self._take([line, b""])
+
+    def _take(self, lines: list[bytes]) -> list[Event]:
+        events: list[Event] = []
+        for line in lines:
+            if not line:
+                if self._data:
+                    data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                    events.append(Event(self._name, data))
+                    self._data = []
+                    self._size = 0
+                self._name = ""
+            elif line.startswith(b"data:"):
+                value = line[6:] if line[5:6] == b" " else line[5:]
+                self._data.append(value)
+                self._size += len(value)
+                if self._size > self._limit:
+                    raise EventTooLarge(f"an event has more than {self._limit} bytes")
+            elif line.startswith(b"event:"):
+                self._name = line[6:].strip().decode("utf-8", "replace")
+            elif line == b"data":
+                self._data.append(b"")
+        return events

@@ -1,0 +1,1 @@
+"""Back-ends of the store, the chunk log and the blobs."""

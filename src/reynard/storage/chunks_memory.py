@@ -1,0 +1,128 @@
+"""The chunk log of one process, in memory: bounded in bytes, swept by age."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from reynard.core.errors import OffsetOutOfRange, Overloaded
+from reynard.core.task import TaskError
+from reynard.ports.chunks import Batch, StreamEnd
+from reynard.ports.clock import Clock
+
+MOST_IN_BATCH: Final = 512
+CHUNK_OVERHEAD: Final = 64  # bytes that an object and its place in a list cost
+
+
+class _Stream:
+    __slots__ = ("chunks", "end", "ended_at", "size", "waiting")
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.end: StreamEnd | None = None
+        self.ended_at = 0.0
+        self.waiting: list[asyncio.Future[None]] = []
+
+    def wake(self) -> None:
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None)
+        self.waiting.clear()
+
+
+class MemoryChunkLog:
+    """Streams under way, and ended ones for `retention_s`; the oldest ended ones go first when `max_bytes` is reached."""
+
+    def __init__(self, clock: Clock, *, retention_s: float, max_bytes: int, max_stream_bytes: int) -> None:
+        self._clock = clock
+        self._retention_s = retention_s
+        self._max_bytes = max_bytes
+        self._max_stream_bytes = max_stream_bytes
+        self._streams: dict[str, _Stream] = {}
+        self._ended: dict[str, None] = {}  # in order of their end
+        self._size = 0
+
+    async def open(self, task_id: str) -> None:
+        """See the port."""
+        before = self._streams.get(task_id)
+        fresh = _Stream()
+        if before is not None:
+            self._size -= before.size
+            self._ended.pop(task_id, None)
+            fresh.waiting = before.waiting
+        self._streams[task_id] = fresh
+
+    async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
+        """See the port."""
+        stream = self._streams[task_id]
+        size = sum(map(len, chunks)) + CHUNK_OVERHEAD * len(chunks)
+        if stream.size + size > self._max_stream_bytes:
+            raise Overloaded("The stream is longer than the gateway keeps.")
+        if self._size + size > self._max_bytes:
+            self._make_room(size)
+        stream.chunks.extend(chunks)
+        stream.size += size
+        self._size += size
+        if stream.waiting:
+            stream.wake()
+
+    async def close_stream(self, task_id: str, *, error: TaskError | None = None, cancelled: bool = False) -> None:
+        """See the port."""
+        stream = self._streams.get(task_id)
+        if stream is None:
+            stream = self._streams[task_id] = _Stream()
+        stream.end = StreamEnd(len(stream.chunks), error, cancelled)
+        stream.ended_at = self._clock.now()
+        self._ended[task_id] = None
+        stream.wake()
+        self.sweep()
+
+    async def read(self, task_id: str, offset: int, wait_s: float) -> Batch | None:
+        """See the port."""
+        stream = self._streams.get(task_id)
+        if stream is None:
+            return None
+        if not self._has_news(stream, offset) and wait_s > 0:
+            await self._wait(stream, wait_s)
+            stream = self._streams.get(task_id)
+            if stream is None:
+                return None
+        have = len(stream.chunks)
+        if offset > have:
+            if stream.end is not None and stream.end.error is not None:
+                return Batch((), stream.end)
+            raise OffsetOutOfRange(f"`offset` {offset} is past the end: the stream has {have} chunks.", param="offset")
+        chunks = stream.chunks[offset : offset + MOST_IN_BATCH]
+        return Batch(chunks, stream.end if offset + len(chunks) == have else None)
+
+    def sweep(self) -> None:
+        """Forgets the streams whose retention time is over."""
+        oldest = self._clock.now() - self._retention_s
+        while self._ended:
+            task_id = next(iter(self._ended))
+            if self._streams[task_id].ended_at > oldest:
+                break
+            self._forget(task_id)
+
+    def _has_news(self, stream: _Stream, offset: int) -> bool:
+        return offset != len(stream.chunks) or stream.end is not None
+
+    async def _wait(self, stream: _Stream, wait_s: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stream.waiting.append(future)
+        try:
+            await asyncio.wait((future,), timeout=wait_s)
+        finally:
+            if not future.done():
+                stream.waiting.remove(future)
+
+    def _make_room(self, size: int) -> None:
+        self.sweep()
+        while self._size + size > self._max_bytes:
+            if not self._ended:
+                raise Overloaded("The gateway keeps as many streams as it has room for. Try again later.")
+            self._forget(next(iter(self._ended)))
+
+    def _forget(self, task_id: str) -> None:
+        del self._ended[task_id]
+        self._size -= self._streams.pop(task_id).size

@@ -1,0 +1,74 @@
+-- name: insert_task
+INSERT INTO tasks (id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read,
+                   error, generation, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: save_task
+UPDATE tasks
+   SET status = ?, attempt = ?, version = ?, started = ?, owner = ?, read = ?
+ WHERE id = ? AND version = ?;
+
+-- name: end_task
+UPDATE tasks
+   SET status = ?, attempt = ?, version = ?, started = ?, ended = ?, owner = NULL, error = ?, result = ?, generation = NULL
+ WHERE id = ? AND version = ?;
+
+-- name: find_task
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, result
+  FROM tasks
+ WHERE id = ?;
+
+-- name: list_tasks
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, result
+  FROM tasks
+ WHERE key_id = :key_id
+   AND seq < coalesce((SELECT seq FROM tasks WHERE id = :after AND key_id = :key_id), 9223372036854775807)
+   AND (:status IS NULL OR status = :status
+        OR (:status = 'processing' AND status = 'pending' AND started IS NOT NULL))
+   AND NOT (coalesce(:status, '') = 'pending' AND started IS NOT NULL)
+   AND (:model IS NULL OR model = :model)
+   AND (:created_after IS NULL OR created > :created_after)
+ ORDER BY seq DESC
+ LIMIT :limit;
+
+-- name: claim_tasks
+UPDATE tasks
+   SET status = 'processing', attempt = attempt + 1, version = version + 1, owner = ?1, started = coalesce(started, ?2)
+ WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' ORDER BY seq LIMIT ?3)
+RETURNING id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+          generation, seq;
+
+-- name: count_pending
+SELECT count(*) FROM tasks WHERE status = 'pending';
+
+-- name: orphans
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, NULL
+  FROM tasks
+ WHERE status = 'processing'
+   AND owner NOT IN (SELECT id FROM workers WHERE lease_until > ?)
+ LIMIT ?;
+
+-- name: beat
+INSERT INTO workers (id, lease_until) VALUES (?, ?)
+ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until;
+
+-- name: retire
+DELETE FROM workers WHERE id = ?;
+
+-- name: retire_all
+DELETE FROM workers;
+
+-- name: add_key
+INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?);
+
+-- name: update_key
+UPDATE keys SET digest = ?, body = ? WHERE id = ?;
+
+-- name: key_by_digest
+SELECT body FROM keys WHERE digest = ?;
+
+-- name: list_keys
+SELECT body FROM keys ORDER BY created, id;
+
+-- name: keys_epoch
+SELECT value FROM epochs WHERE name = 'keys';

@@ -1,0 +1,192 @@
+"""`ports.store.Store` on one SQLite file. Reads are point look-ups of microseconds, and run where they are asked;
+writes go through the writer thread."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from reynard.core.generation import Generation
+from reynard.core.keys import Key
+from reynard.core.task import Status, Task, TaskError
+from reynard.ports.store import TaskFilter
+from reynard.storage.sqlite import queries
+from reynard.storage.sqlite.writer import Writer
+
+SCHEMA_VERSION: Final = 1
+BUSY_TIMEOUT_S: Final = 5.0
+
+_encode = msgspec.json.Encoder().encode
+_generations = msgspec.json.Decoder(Generation)
+_errors = msgspec.json.Decoder(TaskError)
+_keys = msgspec.json.Decoder(Key)
+
+Row = tuple[Any, ...]
+
+
+class SchemaTooNew(RuntimeError):
+    """The file was written by a later version of this program."""
+
+
+class SQLiteStore:
+    """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
+
+    def __init__(self, path: Path) -> None:
+        self._sql = queries.load()
+        writing = _connect(path)
+        _create(writing)
+        self._writer = Writer(writing)
+        self._reading = _connect(path)
+        self._reading.execute("PRAGMA query_only = ON")
+
+    async def close(self) -> None:
+        """See the port."""
+        await self._writer.close()
+        self._reading.close()
+
+    # tasks
+
+    async def insert(self, task: Task, generation: Generation | None, result: bytes | None = None) -> None:
+        """See the port."""
+        row = (
+            *(task.id, task.key_id, task.model, task.form, task.sync, task.stream, task.status.value, task.attempt),
+            *(task.version, task.created, task.started, task.ended, task.owner, task.read),
+            *(_error_out(task.error), None if generation is None else _encode(generation), result),
+        )
+        sql = self._sql["insert_task"]
+        await self._writer.run(lambda connection: connection.execute(sql, row).rowcount)
+
+    async def save(self, task: Task, result: bytes | None = None) -> bool:
+        """See the port."""
+        row: Row
+        if task.is_ended:
+            sql = self._sql["end_task"]
+            row = (
+                *(task.status.value, task.attempt, task.version, task.started, task.ended),
+                *(_error_out(task.error), result, task.id, task.version - 1),
+            )
+        else:
+            sql = self._sql["save_task"]
+            row = (
+                *(task.status.value, task.attempt, task.version, task.started, task.owner, task.read),
+                *(task.id, task.version - 1),
+            )
+        return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
+
+    async def find(self, task_id: str) -> tuple[Task, bytes | None] | None:
+        """See the port."""
+        row = self._reading.execute(self._sql["find_task"], (task_id,)).fetchone()
+        return None if row is None else (_task(row), row[15])
+
+    async def list_tasks(self, wanted: TaskFilter) -> list[tuple[Task, bytes | None]]:
+        """See the port."""
+        rows = self._reading.execute(self._sql["list_tasks"], msgspec.structs.asdict(wanted))
+        return [(_task(row), row[15]) for row in rows]
+
+    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation]]:
+        """See the port."""
+        sql = self._sql["claim_tasks"]
+        rows: list[Row] = await self._writer.run(
+            lambda connection: connection.execute(sql, (owner, now, limit)).fetchall()
+        )
+        rows.sort(key=lambda row: row[16])  # RETURNING promises no order
+        return [(_task(row), _generations.decode(row[15])) for row in rows]
+
+    async def count_pending(self) -> int:
+        """See the port."""
+        return int(self._reading.execute(self._sql["count_pending"]).fetchone()[0])
+
+    async def orphans(self, now: float, limit: int) -> list[Task]:
+        """See the port."""
+        return [_task(row) for row in self._reading.execute(self._sql["orphans"], (now, limit))]
+
+    # workers
+
+    async def beat(self, owner: str, until: float) -> None:
+        """See the port."""
+        sql = self._sql["beat"]
+        await self._writer.run(lambda connection: connection.execute(sql, (owner, until)).rowcount)
+
+    async def retire(self, owner: str) -> None:
+        """See the port."""
+        sql = self._sql["retire"]
+        await self._writer.run(lambda connection: connection.execute(sql, (owner,)).rowcount)
+
+    async def retire_all(self) -> None:
+        """Every worker's lease ends: for a process that has just locked the data directory for itself."""
+        sql = self._sql["retire_all"]
+        await self._writer.run(lambda connection: connection.execute(sql).rowcount)
+
+    # keys
+
+    async def add_key(self, key: Key) -> None:
+        """See the port."""
+        sql, row = self._sql["add_key"], (key.id, key.digest, _encode(key), key.created)
+        await self._writer.run(lambda connection: connection.execute(sql, row).rowcount)
+
+    async def update_key(self, key: Key) -> bool:
+        """See the port."""
+        sql, row = self._sql["update_key"], (key.digest, _encode(key), key.id)
+        return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
+
+    async def key_by_digest(self, digest: bytes) -> Key | None:
+        """See the port."""
+        row = self._reading.execute(self._sql["key_by_digest"], (digest,)).fetchone()
+        return None if row is None else _keys.decode(row[0])
+
+    async def list_keys(self) -> Sequence[Key]:
+        """See the port."""
+        return [_keys.decode(row[0]) for row in self._reading.execute(self._sql["list_keys"])]
+
+    def keys_epoch(self) -> int:
+        """See the port."""
+        return int(self._reading.execute(self._sql["keys_epoch"]).fetchone()[0])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=64
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """The schema, in a new file; two processes that start at once make it once. Raises `SchemaTooNew`."""
+    connection.execute("BEGIN IMMEDIATE")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        for statement in queries.statements("schema.sql"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(f"the store has schema version {version}, this program knows {SCHEMA_VERSION}: upgrade it")
+
+
+def _task(row: Row) -> Task:
+    return Task(
+        id=row[0],
+        key_id=row[1],
+        model=row[2],
+        form=row[3],
+        sync=bool(row[4]),
+        stream=bool(row[5]),
+        status=Status(row[6]),
+        attempt=row[7],
+        version=row[8],
+        created=row[9],
+        started=row[10],
+        ended=row[11],
+        owner=row[12],
+        read=bool(row[13]),
+        error=None if row[14] is None else _errors.decode(row[14]),
+    )
+
+
+def _error_out(error: TaskError | None) -> bytes | None:
+    return None if error is None else _encode(error)

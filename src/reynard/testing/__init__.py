@@ -1,0 +1,1 @@
+"""The shipped testing kit: a simulated upstream, conformance suites, a fake clock."""
