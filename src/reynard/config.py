@@ -135,7 +135,7 @@ def channel_of(settings: ChannelSettings) -> Channel:
 
 
 def secrets_of(settings: ChannelSettings, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys of a channel. Raises `KeyError` for a variable that is not set, `OSError` for a file that is not there."""
+    """The keys of a channel. Raises `KeyError` for a variable that is not set, `OSError` for a file that is not."""
     written = settings.api_key or ()
     return tuple(_secret(reference, environment) for reference in ((written,) if isinstance(written, str) else written))
 

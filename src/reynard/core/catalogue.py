@@ -76,7 +76,8 @@ class Catalogue:
         model = self._models.get(model_id)
         if model is None:
             raise ModelNotSupported(
-                f"The model `{model_id}` is not supported. `GET /v1/configs/llm_generations_models` lists those that are.",
+                f"The model `{model_id}` is not supported. "
+                "`GET /v1/configs/llm_generations_models` lists those that are.",
                 param="model",
             )
         return model

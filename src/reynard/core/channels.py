@@ -19,8 +19,8 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `limit`: its word for the most tokens to produce. `reasoning`: how it is told to think first, or not to:
     `effort` → `reasoning_effort` (OpenAI), `thinking` → `thinking: {"type"}` (Moonshot, DeepSeek),
     `template` → `chat_template_kwargs` (vLLM, llama.cpp, NVIDIA), `object` → `reasoning: {"enabled"}` (OpenRouter);
-    `none`: it has no such word, and a request for it is refused. `takes_reasoning_back`: it wants the `reasoning_content`
-    of earlier turns; from the others it is kept away. `unsupported`: parameters it does not have.
+    `none`: it has no such word, and a request for it is refused. `takes_reasoning_back`: it wants the
+    `reasoning_content` of earlier turns; from the others it is kept away. `unsupported`: parameters it does not have.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"

@@ -1,4 +1,4 @@
-"""Who calls: a key, checked without a look into the store that garbage could cause, and forgotten once it is revoked."""
+"""Who calls: a key, checked without a look into the store for garbage, and forgotten as soon as it is revoked."""
 
 import hmac
 

@@ -1,4 +1,4 @@
-"""The gateway's use cases. `http` translates to and from these calls; nothing else is needed to serve another protocol."""
+"""The gateway's use cases. `http` translates to and from these calls; another protocol would need nothing else."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -133,7 +133,7 @@ class Engine:
         return await self._answer(run, None, self._insert_ended)
 
     async def relay(self, submission: Submission, caller: Key, sink: Sink, announce: Callable[[str], None]) -> None:
-        """As `complete`, chunk by chunk into `sink`; the client learns the id before the end, so the task is stored first."""
+        """As `complete`, chunk by chunk into `sink`. The client learns the id before the end: the task is stored first."""
         run = self._call(submission, caller)
         announce(run.task.id)
         try:

@@ -75,7 +75,8 @@ async def _attempt(generation: Generation, route: Route, identity: Identity, sin
 def _interrupted(failure: GenerationError) -> GenerationError:
     return GenerationError(
         "stream_interrupted",
-        f"The stream broke off after part of it had been read, and another text would not continue it. {failure.message}",
+        "The stream broke off after part of it had been read, and another text would not continue it. "
+        f"{failure.message}",
     )
 
 

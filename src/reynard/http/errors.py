@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from reynard.core import errors as e
-from reynard.core.errors import GenerationError, Overloaded, ReynardError
+from reynard.core.errors import GenerationError, ReynardError
 from reynard.engine.engine import CallCancelled
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,10 @@ def response_of(error: ReynardError) -> Response:
     """The whole answer to a call that failed."""
     status, kind = kind_of(error)
     headers: dict[str, str] = {}
-    if isinstance(error, Overloaded) or (isinstance(error, GenerationError) and error.retry_after_s is not None):
-        headers["retry-after"] = _seconds(error.retry_after_s)
-    elif status == 401:
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        headers["retry-after"] = _seconds(retry_after_s)
+    if status == 401:
         headers["www-authenticate"] = "Bearer"
     return answer(status, ErrorBody(error.message, kind, error.code, error.param), headers)
 

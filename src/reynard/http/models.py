@@ -58,7 +58,9 @@ async def openai_models(request: Request) -> Response:
     """`GET /v1/models`."""
     caller = await caller_of(request)
     usable = services(request).engine.routes.usable(caller)
-    return Response(msgspec.json.encode(OpenAIModels(data=[OpenAIModel(model.id) for model in usable])), media_type=JSON)
+    return Response(
+        msgspec.json.encode(OpenAIModels(data=[OpenAIModel(model.id) for model in usable])), media_type=JSON
+    )
 
 
 async def openai_model(request: Request) -> Response:

@@ -13,6 +13,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MALFORMED: Final = (
     b'{"error":{"message":"The request is not valid HTTP.","type":"invalid_request_error","code":"invalid_http"}}'
 )
+MALFORMED_HEAD: Final = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+)
 KEEP_ALIVE_S: Final = 75
 GRACE_S: Final = 10
 BACKLOG: Final = 2048
@@ -23,8 +26,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP at all."""
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-        self.transport.write(head % len(MALFORMED) + MALFORMED)
+        self.transport.write(MALFORMED_HEAD % len(MALFORMED) + MALFORMED)
         self.transport.close()
 
 

@@ -26,7 +26,7 @@ class Codec(Protocol):
     """No sockets, no clock, no retries, no globals."""
 
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
-        """The first parameter that the channel has no word for, asked before anything is stored; None if all is well."""
+        """The first parameter that the channel has no word for, or None; asked before anything is stored."""
         ...
 
     def encode(self, generation: Generation, channel: Channel) -> WireRequest:

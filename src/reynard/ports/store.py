@@ -91,7 +91,7 @@ class Keys(Protocol):
         ...
 
     def keys_epoch(self) -> int:
-        """A number that changes with every change of a key, by this process or another; cheap enough to ask each time."""
+        """A number that changes with every change of a key, by whichever process; cheap enough to ask each time."""
         ...
 
 

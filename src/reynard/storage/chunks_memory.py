@@ -31,7 +31,7 @@ class _Stream:
 
 
 class MemoryChunkLog:
-    """Streams under way, and ended ones for `retention_s`; the oldest ended ones go first when `max_bytes` is reached."""
+    """Streams under way, and ended ones for `retention_s`; at `max_bytes` the oldest ended ones go first."""
 
     def __init__(self, clock: Clock, *, retention_s: float, max_bytes: int, max_stream_bytes: int) -> None:
         self._clock = clock

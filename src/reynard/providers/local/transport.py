@@ -1,4 +1,4 @@
-"""The way to the local model: its process is started on first use, and again if it dies; a crash takes nothing with it."""
+"""The way to the local model: its process is started on first use, and again when it died."""
 
 import asyncio
 import importlib.util

@@ -66,7 +66,7 @@ QUOTED: Final = frozenset(
         "media_too_large",
     }
 )
-"""Where the provider's reason is of use to the caller. Elsewhere it speaks of the operator's account, and is kept back."""
+"""Where the provider's reason helps the caller. Elsewhere it speaks of the operator's account, and is kept back."""
 
 _LONGEST_QUOTE: Final = 500
 _SECRET = re.compile(
