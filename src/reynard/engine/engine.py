@@ -133,7 +133,7 @@ class Engine:
         return await self._answer(run, None, self._insert_ended)
 
     async def relay(self, submission: Submission, caller: Key, sink: Sink, announce: Callable[[str], None]) -> None:
-        """As `complete`, chunk by chunk into `sink`. The client learns the id before the end: the task is stored first."""
+        """As `complete`, chunk by chunk into `sink`; stored first, for the client learns the id before the end."""
         run = self._call(submission, caller)
         announce(run.task.id)
         try:

@@ -243,9 +243,7 @@ def _behaving(simulated: Simulation, behaviour: str) -> Simulation:
     changes: dict[str, Any] = dict(parse_qsl(behaviour))
     failures = {name[5:]: changes.pop(name) for name in list(changes) if name.startswith("fail.")}
     fail = msgspec.convert({**asdict(simulated.fail), **failures}, type(simulated.fail), strict=False)
-    return msgspec.convert(
-        {**asdict(replace(simulated, fail=fail)), **changes, "fail": asdict(fail)}, Simulation, strict=False
-    )
+    return msgspec.convert({**asdict(simulated), **changes, "fail": asdict(fail)}, Simulation, strict=False)
 
 
 @click.command()

