@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 
 STORE_FILE: Final = "reynard.db"
 LOCK_FILE: Final = "reynard.lock"
-DRAIN_S: Final = 8.0
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 Ready = Callable[[str, str | None], None]
 CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "simulated": OpenAICodec()}
@@ -226,11 +225,11 @@ async def serve(
 ) -> None:
     """Runs the gateway until SIGINT or SIGTERM; SIGHUP, or a change of the file, loads the settings anew.
 
-    `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `OSError`.
+    `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `CannotListen`.
     """
     bound = server.listen(settings.server.host, settings.server.port)
     async with gateway(settings, environment, demo=demo) as running:
-        http = server.Server(running.application)
+        http = server.Server(running.application, drain_s=settings.server.drain_s)
         stopping = asyncio.Event()
         _handle_signals(http, stopping, lambda: reload.now(running.wiring))
         jobs = Jobs()
@@ -240,7 +239,7 @@ async def serve(
         host, port = bound.getsockname()[:2]
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}", running.first_key)
         await asyncio.wait([serving, jobs.start(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-        await running.engine.stop(DRAIN_S)
+        await running.engine.stop(settings.server.drain_s)
         await serving
         await jobs.close()
 

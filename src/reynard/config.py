@@ -37,7 +37,7 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ServerSettings(_Section, frozen=True, kw_only=True):
-    """Where it listens, and what it takes."""
+    """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end."""
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -45,6 +45,7 @@ class ServerSettings(_Section, frozen=True, kw_only=True):
     public_url: str = "http://localhost:8080"
     max_body_bytes: Bytes = 64_000_000
     cors_origins: tuple[str, ...] = ("*",)
+    drain_s: Annotated[float, Meta(ge=0)] = 8.0
 
 
 class StoreSettings(_Section, frozen=True, kw_only=True):
@@ -194,7 +195,8 @@ class _Source:
                 table = (row[1], count[row[1]])
                 yield number, table
             elif header := _HEADER.match(line):
-                table = tuple(header[1].split("."))
+                first, *inner = header[1].split(".")
+                table = (first, count[first], *inner) if first in count else (first, *inner)
                 yield number, table
             elif key := _KEY.match(line):
                 yield number, (*table, *key[1].strip().split("."))
@@ -313,8 +315,9 @@ def _override(table: Table, variables: Mapping[tuple[str, str], str]) -> Iterato
         problem = _mismatch(fields[key], value)
         if problem is not None:
             yield (section, key), problem
-        table.setdefault(section, {})
-        table[section] = {**table[section], key: value}
+        written = table.get(section, {})
+        if isinstance(written, dict):
+            table[section] = {**written, key: value}
 
 
 def _settings_of(section: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 LONGEST_EXPLAINED = 1_000_000
 """Bytes; a broken body beyond it is not read a second time to find the field."""
 
+_anything = msgspec.json.Decoder(msgspec.Raw)
 _WHERE = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 
@@ -24,9 +25,18 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise invalid(error) from None
+        raise _broken(body) or invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise malformed(body, error) from None
+
+
+def _broken(body: bytes) -> MalformedBody | None:
+    """A decoder stops at the first wrong type, before it has seen that the rest is no JSON."""
+    try:
+        _anything.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return malformed(body, error)
+    return None
 
 
 def invalid(error: msgspec.ValidationError) -> InvalidParam:
@@ -59,7 +69,8 @@ def malformed(body: bytes, error: Exception) -> MalformedBody:
         return MalformedBody("The body is empty; a JSON object is needed.")
     if len(body) <= LONGEST_EXPLAINED:
         for path, fault in _faults(body):
-            return MalformedBody(f"The body is not valid JSON: `{path}` has {fault}.", param=path)
+            where = f"`{path}`" if path else "it"
+            return MalformedBody(f"The body is not valid JSON: {where} has {fault}.", param=path or None)
     if isinstance(error, UnicodeDecodeError):
         return MalformedBody(f"The body is not valid JSON: not UTF-8 at byte {error.start}.")
     detail = str(error).removeprefix("JSON is malformed: ")
@@ -78,11 +89,18 @@ def _faults(body: bytes) -> Iterator[tuple[str, str]]:
 def _walk(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _walk(item, f"{path}.{key}" if path else key)
+            if _has_surrogate(key):
+                yield path, "a name with a lone surrogate, which is not a Unicode character"
+            else:
+                yield from _walk(item, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _walk(item, f"{path}[{index}]")
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, "a number that JSON does not have (NaN or an infinity)"
-    elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+    elif isinstance(value, str) and _has_surrogate(value):
         yield path, "a lone surrogate, which is not a Unicode character"
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -98,7 +98,6 @@ class RefusalBlock(_Block, tag="refusal", frozen=True, kw_only=True):
 
 
 Block = TextBlock | ImageBlock | VideoBlock | AudioBlock | FileLinkBlock | InputAudioBlock | FileBlock
-Text = str | Annotated[tuple[TextBlock, ...], Meta(min_length=1)]
 Content = str | Annotated[tuple[Block, ...], Meta(min_length=1)]
 Said = str | Annotated[tuple[TextBlock | RefusalBlock, ...], Meta(min_length=1)]
 
@@ -121,6 +120,7 @@ class FunctionToolCall(_Block, tag="function", frozen=True, kw_only=True):
     """A function call in an assistant's turn."""
 
     id: str
+    index: int | None = None  # OpenAI's SDK leaves it in what it put together from a stream
     function: FunctionCall
 
 
@@ -128,6 +128,7 @@ class CustomToolCall(_Block, tag="custom", frozen=True, kw_only=True):
     """A free-form call in an assistant's turn."""
 
     id: str
+    index: int | None = None
     custom: CustomCall
 
 
@@ -141,14 +142,14 @@ class _Message(Struct, frozen=True, kw_only=True, tag_field="role", forbid_unkno
 class SystemMessage(_Message, tag="system", frozen=True, kw_only=True):
     """Instructions; several are allowed, anywhere."""
 
-    content: Text
+    content: Content
     name: str | None = None
 
 
 class DeveloperMessage(_Message, tag="developer", frozen=True, kw_only=True):
     """OpenAI's newer word for instructions."""
 
-    content: Text
+    content: Content
     name: str | None = None
 
 

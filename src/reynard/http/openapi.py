@@ -117,7 +117,7 @@ def _submit() -> Json:
     }
     answer = {
         "application/json": {"schema": {"anyOf": [_ref(TaskView), _ref(Completion)]}},
-        "text/event-stream": {"schema": {"type": "string"}},
+        "text/event-stream": {},
     }
     return _operation(
         "createGeneration", "Generate: five request forms, four ways of answering", answer, SUBMIT_FAILURES
@@ -125,7 +125,7 @@ def _submit() -> Json:
 
 
 def _chat() -> Json:
-    answer = _json(Completion) | {"text/event-stream": {"schema": {"type": "string"}}}
+    answer = _json(Completion) | {"text/event-stream": {}}
     body = {"required": True, "content": {"application/json": {"schema": _ref(CustomForm), "example": MINIMAL_CHAT}}}
     return _operation("createChatCompletion", "OpenAI Chat Completions", answer, SUBMIT_FAILURES) | {
         "requestBody": body
@@ -139,7 +139,7 @@ def _stream() -> Json:
     last = _parameter(
         "Last-Event-ID", "header", {"type": "string", "pattern": "^[0-9]{1,16}$"}, "The last chunk received."
     )
-    answer = {"text/event-stream": {"schema": {"type": "string"}}}
+    answer = {"text/event-stream": {}}
     failures = ("401", "404", "410", "416", "422", "503")
     return _operation(
         "readStream", "Read a task's stream, from any chunk on", answer, failures, [_task_id(), offset, last]

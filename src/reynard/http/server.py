@@ -17,8 +17,12 @@ MALFORMED_HEAD: Final = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
 )
 KEEP_ALIVE_S: Final = 75
-GRACE_S: Final = 10
+GRACE_S: Final = 2  # to say goodbye to those whose calls were cut
 BACKLOG: Final = 2048
+
+
+class CannotListen(Exception):  # noqa: N818
+    """The address is taken, or not this machine's."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -33,7 +37,7 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Serves one socket; whoever starts it handles the signals, and waits for `listening`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, drain_s: float) -> None:
         options: dict[str, Any] = {
             "http": Protocol,
             "loop": "none",
@@ -44,7 +48,7 @@ class Server(uvicorn.Server):
             "server_header": False,
             "proxy_headers": False,
             "timeout_keep_alive": KEEP_ALIVE_S,
-            "timeout_graceful_shutdown": GRACE_S,
+            "timeout_graceful_shutdown": int(drain_s) + GRACE_S,
             "backlog": BACKLOG,
         }
         super().__init__(uvicorn.Config(app, **options))
@@ -62,14 +66,14 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 picks a free one. Raises `OSError`."""
+    """A bound socket; port 0 picks a free one. Raises `CannotListen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
     bound.setblocking(False)
     return bound

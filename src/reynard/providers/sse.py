@@ -85,13 +85,15 @@ class SSEParser:
                     self._size = 0
                 self._name = ""
             elif line.startswith(b"data:"):
-                value = line[6:] if line[5:6] == b" " else line[5:]
-                self._data.append(value)
-                self._size += len(value)
-                if self._size > self._limit:
-                    raise EventTooLarge(f"an event has more than {self._limit} bytes")
+                self._add(line[6:] if line[5:6] == b" " else line[5:])
             elif line.startswith(b"event:"):
                 self._name = line[6:].strip().decode("utf-8", "replace")
             elif line == b"data":
-                self._data.append(b"")
+                self._add(b"")
         return events
+
+    def _add(self, value: bytes) -> None:
+        self._data.append(value)
+        self._size += len(value) + 1  # an empty line takes room, too
+        if self._size > self._limit:
+            raise EventTooLarge(f"an event has more than {self._limit} bytes")

@@ -12,7 +12,8 @@ from typing import Final
 CONTEXT_TOKENS: Final = 2048  # what SmolLM2-135M was trained for, for each of the slots
 SLOTS: Final = 4
 LONGEST_ANSWER: Final = 1024  # tokens, where the request sets no limit: so small a model may never come to an end
-TEMPERATURE: Final = 0.2  # the model's own card; hotter, it rambles
+TEMPERATURE: Final = 0.0  # where the request sets none: so small a model rambles when it is warm,
+REPEAT_PENALTY: Final = 1.1  # and goes in circles when it is not kept from it
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     parameters.cpuparams.n_threads = max(1, min(8, (os.cpu_count() or 2) - 1))
     parameters.n_predict = LONGEST_ANSWER
     parameters.sampling.temp = TEMPERATURE
-    parameters.sampling.top_p = 0.9
+    parameters.sampling.penalty_repeat = REPEAT_PENALTY
     parameters.verbosity = 0
     server = xllamacpp.Server(parameters)
     print(json.dumps({"url": server.listening_address}), flush=True)

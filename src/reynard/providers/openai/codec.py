@@ -96,16 +96,17 @@ class OpenAICodec:
 class OpenAIStreamDecoder:
     """`data: {chunk}` lines up to `data: [DONE]`, which some servers forget: the finish reasons are the real mark."""
 
-    __slots__ = ("_begun", "_done", "_ended", "_parser")
+    __slots__ = ("_begun", "_done", "_ended", "_failure", "_parser")
 
     def __init__(self) -> None:
         self._parser = SSEParser()
         self._begun: set[int] = set()
         self._ended: set[int] = set()
         self._done = False
+        self._failure: GenerationError | None = None  # behind chunks that are not to be lost with it
 
     def feed(self, data: bytes) -> Sequence[Chunk]:
-        """The chunks that `data` completes."""
+        """The chunks that `data` completes. A failure that follows them is raised by the next call."""
         try:
             return self._chunks(self._parser.feed(data))
         except EventTooLarge:
@@ -125,16 +126,24 @@ class OpenAIStreamDecoder:
         return chunks
 
     def _chunks(self, events: list[Event]) -> list[Chunk]:
+        if self._failure is not None:
+            raise self._failure
         found: list[Chunk] = []
         for event in events:
             if self._done:
                 break
             if event.data == DONE:
                 self._done = True
-            else:
+                continue
+            try:
                 chunk = self._chunk(event)
-                if chunk is not None:
-                    found.append(chunk)
+            except GenerationError as failure:
+                if not found:
+                    raise
+                self._failure = failure
+                break
+            if chunk is not None:
+                found.append(chunk)
         return found
 
     def _chunk(self, event: Event) -> Chunk | None:

@@ -39,9 +39,11 @@ OF_STATUS: Final[dict[int, TaskErrorCode]] = {
     403: "upstream_auth_failed",
     404: "upstream_error",
     408: "generation_timeout",
+    409: "upstream_error",
     413: "media_too_large",
     415: "invalid_parameters",
     422: "invalid_parameters",
+    425: "upstream_error",
     429: "upstream_rate_limited",
     504: "generation_timeout",
 }
@@ -100,7 +102,7 @@ def _error(status: int, error: Any) -> GenerationError:
         OF_CODE[word] for word in (said.get("code"), said.get("type")) if isinstance(word, str) and word in OF_CODE
     ]
     code: TaskErrorCode = (
-        named[0] if named else OF_STATUS.get(status, "invalid_parameters" if status < 500 else "upstream_error")
+        named[0] if named else OF_STATUS.get(status, "invalid_parameters" if 400 <= status < 500 else "upstream_error")
     )
     message = SAYS[code]
     reason = said.get("message")

@@ -58,7 +58,7 @@ class WireChunk(Chunk, kw_only=True, omit_defaults=True):
     object: Any = field(default_factory=lambda: "chat.completion.chunk")
     created: Any = 0
     model: Any = ""
-    choices: list[WireChunkChoice] | None = field(default_factory=list)  # type: ignore[assignment]
+    choices: list[WireChunkChoice] | None = field(default_factory=lambda: [])  # type: ignore[assignment]
     usage: WireUsage | None = None
     error: Any = None
 
@@ -85,7 +85,7 @@ class WireCompletion(Completion, kw_only=True, omit_defaults=True):
     object: Any = field(default_factory=lambda: "chat.completion")
     created: Any = 0
     model: Any = ""
-    choices: list[WireChoice] | None = field(default_factory=list)  # type: ignore[assignment]
+    choices: list[WireChoice] | None = field(default_factory=lambda: [])  # type: ignore[assignment]
     usage: WireUsage | None = None
     error: Any = None
 

@@ -33,12 +33,12 @@ class SchemaTooNew(RuntimeError):
 class SQLiteStore:
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self._sql = queries.load()
-        writing = _connect(path)
+        writing = _connect(path, busy_timeout_s)
         _create(writing)
         self._writer = Writer(writing)
-        self._reading = _connect(path)
+        self._reading = _connect(path, busy_timeout_s)
         self._reading.execute("PRAGMA query_only = ON")
 
     async def close(self) -> None:
@@ -145,9 +145,9 @@ class SQLiteStore:
         return int(self._reading.execute(self._sql["keys_epoch"]).fetchone()[0])
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S, cached_statements=64
+        path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_s, cached_statements=64
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -1,0 +1,186 @@
+"""The promises of `ports.store.Store`."""
+
+import asyncio
+from itertools import pairwise
+
+from msgspec.structs import replace
+
+from reynard.core.generation import Generation
+from reynard.core.keys import Key
+from reynard.core.messages import UserMessage
+from reynard.core.task import (
+    Claimed,
+    Completed,
+    Failed,
+    Lost,
+    Read,
+    RunPolicy,
+    Status,
+    Task,
+    TaskError,
+    transition,
+)
+from reynard.ports.store import Store, TaskFilter
+
+POLICY = RunPolicy()
+NOW = 1_776_874_481.25
+GENERATION = Generation(model="gpt-5.5", messages=(UserMessage(content="Ünïcode \u2028 and 🦊"),), max_tokens=16)
+RESULT = b'{"id":"chatcmpl-1","choices":[]}'
+
+
+def new_task(number: int, *, key_id: str = "key-a", model: str = "gpt-5.5", stream: bool = False) -> Task:
+    """A pending task, `number` seconds later than the first."""
+    return Task(
+        id=f"task-llm-{number:08d}", key_id=key_id, model=model, form="custom", stream=stream, created=NOW + number
+    )
+
+
+def claimed(task: Task, owner: str = "worker-a") -> Task:
+    """The task, processing."""
+    return transition(task, Claimed(owner), NOW, POLICY)
+
+
+def new_key(number: int) -> Key:
+    """A key."""
+    return Key(id=f"key-{number}", digest=bytes([number]) * 32, name=f"key {number}", hint="sk-…", created=NOW + number)
+
+
+class StoreConformance:
+    """Subclass it with a `store` fixture."""
+
+    async def test_a_stored_task_is_found_as_it_was(self, store: Store) -> None:
+        task = claimed(new_task(1, stream=True))
+        await store.insert(task, GENERATION)
+        assert await store.find(task.id) == (task, None)
+
+    async def test_an_unknown_task_is_not_found(self, store: Store) -> None:
+        assert await store.find("task-llm-none") is None
+
+    async def test_two_tasks_never_share_an_id(self, store: Store) -> None:
+        await store.insert(new_task(1), GENERATION)
+        refused = False
+        try:
+            await store.insert(new_task(1, key_id="key-b"), GENERATION)
+        except Exception:  # noqa: BLE001 each back-end has its own
+            refused = True
+        found = await store.find(new_task(1).id)
+        assert refused
+        assert found is not None
+        assert found[0].key_id == "key-a"
+
+    async def test_an_end_keeps_result_and_error(self, store: Store) -> None:
+        good, bad = claimed(new_task(1)), claimed(new_task(2))
+        await store.insert(good, GENERATION)
+        await store.insert(bad, GENERATION)
+        completed = transition(good, Completed(), NOW + 5, POLICY)
+        failed = transition(bad, Failed(TaskError("upstream_error", "no luck")), NOW + 6, POLICY)
+        assert await store.save(completed, RESULT)
+        assert await store.save(failed)
+        assert await store.find(good.id) == (completed, RESULT)
+        assert await store.find(bad.id) == (failed, None)
+
+    async def test_a_task_can_be_stored_with_its_end(self, store: Store) -> None:
+        ended = transition(claimed(new_task(1)), Completed(), NOW, POLICY)
+        await store.insert(ended, None, RESULT)
+        assert await store.find(ended.id) == (ended, RESULT)
+
+    async def test_a_stale_version_changes_nothing(self, store: Store) -> None:
+        task = claimed(new_task(1, stream=True))
+        await store.insert(task, GENERATION)
+        read = transition(task, Read(), NOW, POLICY)
+        assert await store.save(read)
+        assert not await store.save(transition(task, Completed(), NOW, POLICY), RESULT)
+        assert await store.find(task.id) == (read, None)
+
+    async def test_of_many_savers_of_one_version_one_wins(self, store: Store) -> None:
+        task = claimed(new_task(1))
+        await store.insert(task, GENERATION)
+        ends = [transition(task, Failed(TaskError("upstream_error", str(n))), NOW, POLICY) for n in range(20)]
+        kept = await asyncio.gather(*(store.save(end) for end in ends))
+        assert sum(kept) == 1
+        assert await store.find(task.id) == (ends[kept.index(True)], None)
+
+    async def test_a_claim_takes_the_oldest_and_their_generations(self, store: Store) -> None:
+        for number in range(5):
+            await store.insert(new_task(number), replace(GENERATION, seed=number))
+        taken = await store.claim("worker-b", 3, NOW + 9)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in range(3)]
+        assert [generation.seed for _, generation in taken] == [0, 1, 2]
+        assert taken[0][0] == transition(new_task(0), Claimed("worker-b"), NOW + 9, POLICY)
+        assert await store.find(new_task(0).id) == (taken[0][0], None)
+
+    async def test_concurrent_claims_never_overlap(self, store: Store) -> None:
+        for number in range(50):
+            await store.insert(new_task(number), GENERATION)
+        claims = await asyncio.gather(*(store.claim(f"worker-{n}", 7, NOW) for n in range(10)))
+        ids = [task.id for claim in claims for task, _ in claim]
+        assert len(ids) == len(set(ids)) == 50
+
+    async def test_pending_tasks_are_counted(self, store: Store) -> None:
+        for number in range(4):
+            await store.insert(new_task(number), GENERATION)
+        await store.claim("worker-a", 1, NOW)
+        assert await store.count_pending() == 3
+
+    async def test_a_task_taken_up_again_keeps_its_first_start(self, store: Store) -> None:
+        task = claimed(new_task(1))
+        await store.insert(task, GENERATION)
+        assert await store.save(transition(task, Lost(), NOW + 1, POLICY))
+        [(again, generation)] = await store.claim("worker-b", 9, NOW + 100)
+        assert (again.attempt, again.started, again.owner) == (2, NOW, "worker-b")
+        assert generation == GENERATION
+
+    async def test_orphans_are_those_whose_workers_lease_ran_out(self, store: Store) -> None:
+        await store.beat("worker-a", NOW + 30)
+        await store.beat("worker-b", NOW + 10)
+        for number, owner in enumerate(["worker-a", "worker-b", "worker-gone"]):
+            await store.insert(claimed(new_task(number), owner), GENERATION)
+        await store.insert(new_task(9), GENERATION)
+        assert {task.owner for task in await store.orphans(NOW + 20, 10)} == {"worker-b", "worker-gone"}
+        await store.beat("worker-b", NOW + 50)
+        assert {task.owner for task in await store.orphans(NOW + 20, 10)} == {"worker-gone"}
+        await store.retire("worker-a")
+        assert {task.owner for task in await store.orphans(NOW + 20, 10)} == {"worker-a", "worker-gone"}
+
+    async def test_lists_are_ones_own_newest_first_page_by_page(self, store: Store) -> None:
+        for number in range(7):
+            await store.insert(new_task(number, key_id="key-a" if number != 3 else "key-b"), GENERATION)
+        seen: list[str] = []
+        after: str | None = None
+        while page := await store.list_tasks(TaskFilter(key_id="key-a", after=after, limit=2)):
+            after = page[-1][0].id
+            seen += [task.id for task, _ in page]
+        assert seen == [new_task(number).id for number in (6, 5, 4, 2, 1, 0)]
+
+    async def test_lists_filter(self, store: Store) -> None:
+        await store.insert(new_task(1, model="gpt-5.4"), GENERATION)
+        await store.insert(claimed(new_task(2)), GENERATION)
+        lost = transition(claimed(new_task(3)), Lost(), NOW, POLICY)
+        await store.insert(lost, GENERATION)
+
+        async def ids(**wanted: object) -> list[int]:
+            found = await store.list_tasks(TaskFilter(key_id="key-a", **wanted))  # type: ignore[arg-type]
+            return [int(task.id[-1]) for task, _ in found]
+
+        assert await ids(model="gpt-5.4") == [1]
+        assert await ids(status=Status.PENDING) == [1]
+        assert await ids(status=Status.PROCESSING) == [3, 2]  # as it is shown: one to be taken up again counts
+        assert await ids(created_after=NOW + 1) == [3, 2]
+        assert await ids(after="task-llm-unknown") == [3, 2, 1]
+
+    async def test_keys_are_found_by_digest_and_listed_oldest_first(self, store: Store) -> None:
+        for number in (2, 1):
+            await store.add_key(new_key(number))
+        assert await store.key_by_digest(new_key(2).digest) == new_key(2)
+        assert await store.key_by_digest(b"x" * 32) is None
+        assert list(await store.list_keys()) == [new_key(1), new_key(2)]
+
+    async def test_every_change_of_a_key_changes_the_epoch(self, store: Store) -> None:
+        epochs = [store.keys_epoch()]
+        await store.add_key(new_key(1))
+        epochs.append(store.keys_epoch())
+        assert await store.update_key(replace(new_key(1), revoked=NOW, digest=b"y" * 32))
+        epochs.append(store.keys_epoch())
+        assert all(before != after for before, after in pairwise(epochs))
+        assert await store.key_by_digest(new_key(1).digest) is None
+        assert not await store.update_key(new_key(2))

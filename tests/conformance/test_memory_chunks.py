@@ -1,0 +1,58 @@
+import pytest
+
+from reynard.core.errors import Overloaded
+from reynard.storage.chunks_memory import CHUNK_OVERHEAD, MemoryChunkLog
+from reynard.testing.clock import FakeClock
+from reynard.testing.conformance.chunks import ChunkLogConformance, whole
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def log(clock: FakeClock) -> MemoryChunkLog:
+    return MemoryChunkLog(clock, retention_s=900, max_bytes=1_000_000, max_stream_bytes=500_000)
+
+
+class TestMemoryChunkLog(ChunkLogConformance):
+    async def test_an_ended_stream_is_forgotten_after_its_time(self, log: MemoryChunkLog, clock: FakeClock) -> None:
+        await log.close_stream("old")
+        clock.advance(899)
+        await log.close_stream("young")
+        assert await log.read("old", 0, 0.0) is not None
+        clock.advance(2)
+        log.sweep()
+        assert await log.read("old", 0, 0.0) is None
+        assert await log.read("young", 0, 0.0) is not None
+
+    async def test_a_stream_is_bounded(self, log: MemoryChunkLog) -> None:
+        await log.open("t")
+        with pytest.raises(Overloaded):
+            await log.append("t", [b"x" * 500_000])
+
+    async def test_room_is_made_of_the_oldest_ended_streams_only(self, log: MemoryChunkLog) -> None:
+        for name in ("a", "b"):
+            await log.open(name)
+            await log.append(name, [b"x" * 400_000])
+        await log.close_stream("b")
+        await log.open("c")
+        await log.append("c", [b"y" * 400_000])
+        assert await log.read("b", 0, 0.0) is None
+        await log.open("d")
+        with pytest.raises(Overloaded):
+            await log.append("d", [b"z" * 400_000])
+        await log.close_stream("a")
+        assert (await whole(log, "a"))[0] == [b"x" * 400_000]
+
+    async def test_what_is_forgotten_gives_its_room_back(self, log: MemoryChunkLog, clock: FakeClock) -> None:
+        for turn in range(50):
+            await log.open(f"t{turn}")
+            await log.append(f"t{turn}", [b"x" * (400_000 - CHUNK_OVERHEAD)])
+            await log.close_stream(f"t{turn}")
+        clock.advance(901)
+        log.sweep()
+        for name in ("a", "b"):
+            await log.open(name)
+            await log.append(name, [b"x" * 400_000])

@@ -1,0 +1,47 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.processes import Gateway, Upstream, channel, running
+
+
+@pytest.fixture(scope="session")
+def shared_upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
+    with running(Upstream(tmp_path_factory.mktemp("upstream"))) as process:
+        yield process
+
+
+@pytest.fixture
+def upstream(shared_upstream: Upstream) -> Upstream:
+    """One provider for all tests, behaving well at the start of each."""
+    shared_upstream.behave()
+    return shared_upstream
+
+
+@pytest.fixture(scope="session")
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    config = channel(shared_upstream, more="concurrency = 256")
+    config += channel(shared_upstream, name="local", models='["smollm2-135m"]')  # the real one has its own tests
+    with running(Gateway(folder, config, demo=True)) as process:
+        yield process
+
+
+@pytest.fixture
+def gateway(shared_gateway: Gateway, upstream: Upstream) -> Gateway:
+    """One gateway for all tests that leave it as they found it."""
+    return shared_gateway
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[httpx2.Client]:
+    with gateway.client() as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For a gateway of one's own."""
+    return tmp_path

@@ -1,0 +1,151 @@
+"""SIGKILL while tasks run: every one of them reaches an end by itself, and nothing is told twice or otherwise."""
+
+import json
+import random
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.integration.test_answers import submit, wait_for
+from tests.processes import Gateway, Upstream, channel, events, running, text_of, text_request
+
+TASKS = 200
+SLOW = {"tokens": 40, "tokens_per_s": 20}  # two seconds each
+CHANNEL = "concurrency = 512"
+
+
+def start(folder: Path, upstream: Upstream, more: str = "") -> Gateway:
+    return Gateway(folder, channel(upstream, more=CHANNEL) + more)
+
+
+def all_ended(client: httpx2.Client, ids: list[str]) -> dict[str, dict[str, object]]:
+    """Each task at its end."""
+    ended = {}
+    for task_id in ids:
+        task = client.get(f"/v1/tasks/{task_id}", params={"wait": 60}).json()
+        assert task["status"] in ("completed", "failed"), task
+        ended[task_id] = task
+    return ended
+
+
+def test_kill_while_200_tasks_run(folder: Path, upstream: Upstream) -> None:
+    upstream.behave()
+    gateway = start(folder, upstream)
+    with running(gateway), gateway.client() as client:
+        early = [submit(client, text_request(prompt=f"early {n}")).json()["id"] for n in range(20)]
+        before = {task_id: client.get(f"/v1/tasks/{task_id}", params={"wait": 20}).json() for task_id in early}
+        upstream.behave(**SLOW)
+        with ThreadPoolExecutor(16) as pool:
+            tasks = list(
+                pool.map(lambda n: submit(client, text_request(prompt=f"{n}", stream=n % 2 == 0)).json(), range(TASKS))
+            )
+        wait_for(lambda: upstream.state()["open"] == TASKS)
+        read_task = next(task for task in tasks if task["stream"])
+        read = read_some(client, read_task["stream"]["url"], 3)
+        gateway.kill()
+
+    answered = upstream.state()["requests"]
+    upstream.behave()
+    with running(start(folder, upstream)) as gateway, gateway.client() as client:
+        ended = all_ended(client, [task["id"] for task in tasks])
+        statuses = Counter(str(task["status"]) for task in ended.values())
+        assert statuses == {"completed": TASKS - 1, "failed": 1}
+        lost = ended[read_task["id"]]
+        assert lost["error"]["code"] == "stream_interrupted"  # type: ignore[index]
+        for offset in (0, len(read)):  # never other text
+            [(name, _, data)] = events(client.get(read_task["stream"]["url"], params={"offset": offset}).text)
+            assert (name, json.loads(data)["code"]) == ("error", "stream_interrupted")
+        for task in tasks[2::40]:  # those that nobody had read begin again, whole
+            if task["stream"]:
+                chunks = [
+                    json.loads(d) for name, _, d in events(client.get(task["stream"]["url"]).text) if name == "chunk"
+                ]
+                assert text_of(chunks) == ended[task["id"]]["results"][0]["choices"][0]["message"]["content"]  # type: ignore[index]
+        assert {task_id: client.get(f"/v1/tasks/{task_id}").json() for task_id in early} == before
+        assert upstream.state()["requests"] - answered == TASKS - 1  # what was completed did not run again
+
+
+def read_some(client: httpx2.Client, path: str, count: int) -> list[str]:
+    """The first chunks of a stream, as a subscriber that then loses the line."""
+    with client.stream("GET", path) as response:
+        text = ""
+        for part in response.iter_text():
+            text += part
+            if text.count("\n\n") >= count:
+                return [block for block in text.split("\n\n")[:-1] if block.startswith("event: chunk")]
+    raise AssertionError(text)
+
+
+def test_an_answered_submit_survives_a_kill_at_any_moment(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(first_token_ms=5)
+    rounds(folder, upstream, 4)
+
+
+@pytest.mark.proof
+def test_an_answered_submit_survives_hundreds_of_kills(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(first_token_ms=5)
+    rounds(folder, upstream, 200)
+
+
+def rounds(folder: Path, upstream: Upstream, count: int) -> None:
+    """Submits as fast as it can, kills at a random moment, starts again; in the end every answered task has ended."""
+    answered: list[str] = []
+    for turn in range(count):
+        gateway = start(folder, upstream)
+        with running(gateway), gateway.client() as client, ThreadPoolExecutor(8) as pool:
+            until = time.monotonic() + random.Random(turn).uniform(0.05, 0.6)
+            workers = [pool.submit(keep_submitting, client, answered, until + 5) for _ in range(8)]
+            while time.monotonic() < until:
+                time.sleep(0.005)
+            gateway.kill()
+            for worker in workers:
+                worker.result()
+    with running(start(folder, upstream)) as gateway, gateway.client() as client:
+        ended = all_ended(client, answered)
+        assert {task["status"] for task in ended.values()} == {"completed"}
+        assert len(ended) == len(answered) > count
+
+
+def keep_submitting(client: httpx2.Client, answered: list[str], until: float) -> None:
+    while time.monotonic() < until:
+        try:
+            answered.append(submit(client, text_request()).json()["id"])
+        except httpx2.HTTPError:
+            return  # the gateway is dead: what was not answered is not promised
+
+
+def test_a_sync_stream_that_was_open_is_told_as_failed(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(**SLOW)
+    gateway = start(folder, upstream)
+    request = text_request(sync=True, stream=True)
+    with (
+        running(gateway),
+        gateway.client() as client,
+        client.stream("POST", "/v1/llm/generations", json=request) as response,
+    ):
+        task_id = response.headers["x-task-id"]
+        gateway.kill()
+    with running(start(folder, upstream)) as gateway, gateway.client() as client:
+        [task] = all_ended(client, [task_id]).values()
+        assert task["error"]["code"] == "server_restarted"  # type: ignore[index]
+
+
+def test_a_gateway_that_is_told_to_stop_gives_its_tasks_back(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(first_token_ms=60_000)
+    gateway = start(folder, upstream, "[server]\ndrain_s = 0.2\n")
+    with running(gateway), gateway.client() as client:
+        ids = [submit(client, text_request()).json()["id"] for _ in range(10)]
+        wait_for(lambda: upstream.state()["open"] == 10)
+        assert gateway.stop() == 0
+    wait_for(lambda: upstream.state()["open"] == 0)
+    upstream.behave()
+    with running(start(folder, upstream)) as gateway, gateway.client() as client:
+        assert {task["status"] for task in all_ended(client, ids).values()} == {"completed"}
+
+
+def test_two_gateways_never_share_a_data_directory(folder: Path, upstream: Upstream) -> None:
+    with running(start(folder, upstream)), pytest.raises(AssertionError, match="another gateway runs on"):
+        start(folder, upstream)

@@ -1,0 +1,68 @@
+"""The description is true: what it allows is answered as it says, whatever schemathesis makes up."""
+
+import json
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from tests.processes import Gateway
+
+from reynard.http import app, openapi
+
+schema = schemathesis.openapi.from_dict(openapi.document())
+OPERATIONS = [
+    "createGeneration",
+    "createChatCompletion",
+    "readStream",
+    "getTask",
+    "listTasks",
+    "cancelTask",
+    "listGenerationModels",
+    "listModels",
+    "getModel",
+    "healthz",
+    "readyz",
+]
+
+
+@schema.parametrize()
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+def test_whatever_is_sent_is_answered_as_described(case: schemathesis.Case, gateway: Gateway) -> None:
+    case.call_and_validate(
+        base_url=gateway.url,
+        headers={"authorization": f"Bearer {gateway.key}"},
+        excluded_checks=[
+            *([schemathesis.checks.CHECKS.get_one("negative_data_rejection")] if case.method == "GET" else []),
+            schemathesis.checks.CHECKS.get_one("positive_data_acceptance"),  # the catalogue's rules are no JSON schema
+            schemathesis.checks.CHECKS.get_one("unsupported_method"),
+            schemathesis.checks.CHECKS.get_one("ignored_auth"),  # it cannot take our header away again
+        ],
+    )
+
+
+def test_every_operation_is_described(client: httpx2.Client) -> None:
+    document = client.get("/openapi.json").json()
+    found = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert sorted(found) == sorted(OPERATIONS)
+
+
+def test_every_route_of_the_app_is_described() -> None:
+    pages = {"/openapi.json", "/docs", "/llms.txt"}
+    routes = {getattr(route, "path").replace(":path", "") for route in app.ROUTES} - pages  # noqa: B009
+    assert routes == set(openapi.document()["paths"])
+
+
+def test_every_reference_leads_somewhere() -> None:
+    document = openapi.document()
+    text = json.dumps(document)
+    named = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+    assert named <= set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/docs", "text/html"), ("/llms.txt", "text/plain")])
+def test_the_pages_are_there_without_a_key(gateway: Gateway, path: str, kind: str) -> None:
+    response = httpx2.get(gateway.url + path)
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith(kind)
+    assert "Reynard" in response.text
