@@ -37,7 +37,7 @@ class Process:
             if line.startswith("listening on "):
                 return line.split()[-1]
         self.close()
-        raise AssertionError(f"{self.popen.args} ended: {Path(self._log.name).read_text()}")
+        raise AssertionError(f"it ended: {Path(str(self._log.name)).read_text()}")
 
     def kill(self) -> None:
         """As the kernel does it."""

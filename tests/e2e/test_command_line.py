@@ -121,7 +121,7 @@ def test_the_life_of_a_key(gateway: Gateway) -> None:
 def test_garbage_keys_are_401(gateway: Gateway, header: str) -> None:
     import httpx2
 
-    response = httpx2.get(f"{gateway.url}/v1/models", headers={"authorization": header.encode("latin-1")})
+    response = httpx2.get(f"{gateway.url}/v1/models", headers={b"authorization": header.encode("latin-1")})
     assert (response.status_code, response.json()["error"]["type"]) == (401, "authentication_error")
 
 

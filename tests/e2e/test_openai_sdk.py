@@ -1,13 +1,14 @@
 """OpenAI's own SDK, by base URL alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
 from tests.processes import Gateway, Upstream
 
-TOOL = {
+TOOL: Any = {
     "type": "function",
     "function": {
         "name": "weather",
@@ -30,10 +31,10 @@ def test_completions(sdk: OpenAI) -> None:
 
 
 def test_streams(sdk: OpenAI) -> None:
-    messages = [{"role": "user", "content": "Hi"}]
-    whole = sdk.chat.completions.create(model="gpt-5.5", messages=messages)  # type: ignore[call-overload]
+    messages: Any = [{"role": "user", "content": "Hi"}]
+    whole = sdk.chat.completions.create(model="gpt-5.5", messages=messages)
     chunks = list(
-        sdk.chat.completions.create(  # type: ignore[call-overload]
+        sdk.chat.completions.create(
             model="gpt-5.5", messages=messages, stream=True, stream_options={"include_usage": True}
         )
     )
@@ -44,19 +45,20 @@ def test_streams(sdk: OpenAI) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_tool_round_trip(sdk: OpenAI, streamed: bool) -> None:
-    messages: list[object] = [{"role": "user", "content": "What is the weather?"}]
+    messages: Any = [{"role": "user", "content": "What is the weather?"}]
+    message: Any
     if streamed:
-        with sdk.chat.completions.stream(model="gpt-5.5", messages=messages, tools=[TOOL]) as stream:  # type: ignore[arg-type, list-item]
+        with sdk.chat.completions.stream(model="gpt-5.5", messages=messages, tools=[TOOL]) as stream:
             message = stream.get_final_completion().choices[0].message
     else:
-        message = sdk.chat.completions.create(model="gpt-5.5", messages=messages, tools=[TOOL]).choices[0].message  # type: ignore[call-overload]
+        message = sdk.chat.completions.create(model="gpt-5.5", messages=messages, tools=[TOOL]).choices[0].message
     assert message.tool_calls
     [call] = message.tool_calls
     assert (call.function.name, call.function.arguments) == ("weather", '{"city": "value"}')
     said = message.model_dump(exclude={"parsed"})
     said["tool_calls"][0]["function"].pop("parsed_arguments", None)  # the SDK's own, which OpenAI refuses too
     messages += [said, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
-    answer = sdk.chat.completions.create(model="gpt-5.5", messages=messages, tools=[TOOL])  # type: ignore[call-overload]
+    answer = sdk.chat.completions.create(model="gpt-5.5", messages=messages, tools=[TOOL])
     assert answer.choices[0].message.content
     assert answer.choices[0].finish_reason == "stop"
 

@@ -19,7 +19,7 @@ def chat(*content: Any, **fields: Any) -> dict[str, Any]:
 BAD: list[tuple[str, bytes | dict[str, Any], int, str, str | None]] = [
     ("not JSON", b"hello", 400, "invalid_json", None),
     ("empty", b"", 400, "invalid_json", None),
-    ("10 MB of [", b"[" * 10_000_000, 422, "invalid_param", None),
+    ("10 MB of [", b"[" * 10_000_000, 400, "invalid_json", None),
     ("deep inside a tool", b'{"model":"m","messages":' + b"[" * 5_000_000, 400, "invalid_json", None),
     ("NaN", b'{"model":"gpt-5.5","prompt":"x","temperature":NaN}', 400, "invalid_json", "temperature"),
     ("lone surrogate", b'{"model":"gpt-5.5","prompt":"\\ud800"}', 400, "invalid_json", "prompt"),

@@ -15,7 +15,7 @@ def test_every_answer_has_a_request_id(client: httpx2.Client) -> None:
 
 @pytest.mark.parametrize(("sent", "kept"), [("abc-1:2.3_4", True), ("a b", False), ("x" * 129, False), ("é", False)])
 def test_a_sane_request_id_is_kept(client: httpx2.Client, sent: str, kept: bool) -> None:
-    got = client.get("/healthz", headers={"x-request-id": sent.encode("latin-1")}).headers["x-request-id"]
+    got = client.get("/healthz", headers={b"x-request-id": sent.encode("latin-1")}).headers["x-request-id"]
     assert (got == sent) is kept
 
 

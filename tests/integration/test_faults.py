@@ -10,7 +10,7 @@ import pytest
 from tests.integration.test_answers import submit, wait_for
 from tests.processes import Gateway, Upstream, channel, events, running, text_request
 
-ALONE = {
+ALONE: dict[str, tuple[dict[str, Any], int, str]] = {
     "status 500": ({"fail": {"status": 500, "rate": 1}}, 502, "all_platforms_exhausted"),
     "status 429": ({"fail": {"status": 429, "rate": 1}}, 503, "upstream_rate_limited"),
     "429 for an hour": ({"fail": {"status": 429, "rate": 1, "retry_after_s": 3600}}, 503, "upstream_rate_limited"),
@@ -22,7 +22,7 @@ ALONE = {
     "stall": ({"fail": {"stall_rate": 1}}, 504, "generation_timeout"),
     "silence": ({"first_token_ms": 60_000}, 504, "generation_timeout"),
 }
-STREAMED = {
+STREAMED: dict[str, tuple[dict[str, Any], int, str]] = {
     **ALONE,
     "error event": ({"fail": {"error_event_rate": 1}}, 502, "all_platforms_exhausted"),
     "no end": ({"fail": {"no_end_rate": 1}}, 502, "all_platforms_exhausted"),

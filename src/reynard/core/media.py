@@ -150,7 +150,9 @@ def _base64_size(payload: str, param: str) -> int:
     try:
         size = len(binascii.a2b_base64(payload, strict_mode=True))
     except ValueError:
-        raise InvalidParam(f"`{param}` is not valid base64.", param=param) from None
+        size = -1
+    if size != len(payload) / 4 * 3 - payload[-4:].count("="):  # Python 3.11 lets padding after a whole group pass
+        raise InvalidParam(f"`{param}` is not valid base64.", param=param)
     if size == 0:
         raise InvalidParam(f"`{param}` is empty.", param=param)
     return size

@@ -139,7 +139,7 @@ def _stream() -> Json:
     last = _parameter(
         "Last-Event-ID", "header", {"type": "string", "pattern": "^[0-9]{1,16}$"}, "The last chunk received."
     )
-    answer = {"text/event-stream": {}}
+    answer: Json = {"text/event-stream": {}}
     failures = ("401", "404", "410", "416", "422", "503")
     return _operation(
         "readStream", "Read a task's stream, from any chunk on", answer, failures, [_task_id(), offset, last]

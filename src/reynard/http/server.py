@@ -21,7 +21,7 @@ GRACE_S: Final = 2  # to say goodbye to those whose calls were cut
 BACKLOG: Final = 2048
 
 
-class CannotListen(Exception):  # noqa: N818
+class CannotListen(Exception):
     """The address is taken, or not this machine's."""
 
 

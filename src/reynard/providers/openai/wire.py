@@ -13,6 +13,11 @@ from reynard.core.chat import Answer, Choice, Chunk, ChunkChoice, Completion, De
 Number = int | float | None
 
 
+def _no_choices() -> list[Any]:
+    """Not `list` itself, whose empty value msgspec would leave out."""
+    return []
+
+
 class WireUsage(Usage, kw_only=True, omit_defaults=True):
     """Counts that may be missing, null or floats."""
 
@@ -58,7 +63,7 @@ class WireChunk(Chunk, kw_only=True, omit_defaults=True):
     object: Any = field(default_factory=lambda: "chat.completion.chunk")
     created: Any = 0
     model: Any = ""
-    choices: list[WireChunkChoice] | None = field(default_factory=lambda: [])  # type: ignore[assignment]
+    choices: list[WireChunkChoice] | None = field(default_factory=_no_choices)  # type: ignore[assignment]
     usage: WireUsage | None = None
     error: Any = None
 
@@ -85,7 +90,7 @@ class WireCompletion(Completion, kw_only=True, omit_defaults=True):
     object: Any = field(default_factory=lambda: "chat.completion")
     created: Any = 0
     model: Any = ""
-    choices: list[WireChoice] | None = field(default_factory=lambda: [])  # type: ignore[assignment]
+    choices: list[WireChoice] | None = field(default_factory=_no_choices)  # type: ignore[assignment]
     usage: WireUsage | None = None
     error: Any = None
 
