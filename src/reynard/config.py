@@ -77,6 +77,7 @@ class ChannelSettings(_Section, frozen=True, kw_only=True):
     connect_timeout_s: Seconds = 5
     first_byte_timeout_s: Seconds = 60
     idle_timeout_s: Seconds = 60
+    answer_timeout_s: Seconds = 600
     total_timeout_s: Seconds = 1800
     quirks: Quirks = Quirks()
     simulate: Simulation = Simulation()

@@ -39,7 +39,7 @@ def ask(
 
     \b
     Example:
-      reynard ask smollm2-135m "What is the capital of France?"
+      reynard ask smollm2-135m "Name the capital of France."
       cat notes.txt | reynard ask smollm2-135m --system "Summarise."
     """
     if prompt is None and not sys.stdin.isatty():

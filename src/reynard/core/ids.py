@@ -7,6 +7,7 @@ from reynard.core.forms import Form
 
 ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 SUFFIX_LENGTH: Final = 8
+SUFFIXES: Final = len(ALPHABET) ** SUFFIX_LENGTH
 
 TASK_PREFIX: Final[dict[Form, str]] = {
     "text": "task-llmrouter-",
@@ -17,13 +18,22 @@ TASK_PREFIX: Final[dict[Form, str]] = {
 }
 """Spec section 1, last column of the table of forms."""
 
-Choose = Callable[[str], str]
-"""One character of the alphabet, at random: `secrets.choice` in production."""
+Below = Callable[[int], int]
+"""A whole number below its argument, at random: `secrets.randbelow` in production."""
 
 
-def task_id(form: Form, now: float, choose: Choose) -> str:
+def spelled(number: int, alphabet: str, length: int) -> str:
+    """`number` in the digits of `alphabet`, `length` of them."""
+    digits = []
+    for _ in range(length):
+        number, index = divmod(number, len(alphabet))
+        digits.append(alphabet[index])
+    return "".join(digits)
+
+
+def task_id(form: Form, now: float, below: Below) -> str:
     """`prefix + Unix seconds + "-" + 8 of [a-z0-9]` (spec section 2.1)."""
-    return f"{TASK_PREFIX[form]}{int(now)}-{''.join([choose(ALPHABET) for _ in range(SUFFIX_LENGTH)])}"
+    return f"{TASK_PREFIX[form]}{int(now)}-{spelled(below(SUFFIXES), ALPHABET, SUFFIX_LENGTH)}"
 
 
 def completion_id(task: str) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from reynard.core.ids import Choose
+from reynard.core.ids import ALPHABET, Below, spelled
 
 PREFIX: Final = "sk-"
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -38,15 +38,15 @@ class Key(Struct, frozen=True, kw_only=True):
         return self.models is None or model in self.models
 
 
-def make(choose: Choose) -> str:
+def make(below: Below) -> str:
     """A new key: `sk-`, 42 random characters, and a checksum, so that garbage never costs a look into the store."""
-    body = "".join([choose(BASE62) for _ in range(BODY_LENGTH)])
+    body = spelled(below(62**BODY_LENGTH), BASE62, BODY_LENGTH)
     return f"{PREFIX}{body}{_checksum(body)}"
 
 
-def key_id(choose: Choose) -> str:
+def key_id(below: Below) -> str:
     """A name for the key that is no secret."""
-    return "key-" + "".join([choose(BASE62[:10] + BASE62[36:]) for _ in range(12)])
+    return f"key-{spelled(below(36**12), ALPHABET, 12)}"
 
 
 def digest(key: str) -> bytes:
@@ -65,9 +65,4 @@ def is_well_formed(key: str) -> bool:
 
 
 def _checksum(body: str) -> str:
-    value = binascii.crc32(body.encode())
-    digits = ""
-    for _ in range(CHECK_LENGTH):
-        value, index = divmod(value, 62)
-        digits += BASE62[index]
-    return digits
+    return spelled(binascii.crc32(body.encode()), BASE62, CHECK_LENGTH)

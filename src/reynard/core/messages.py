@@ -19,7 +19,7 @@ class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class Link(_Part, frozen=True, kw_only=True):
-    """A media source: a public http(s) URL, a base64 data URI, or a URL that this gateway's own upload returned."""
+    """A media source: a public http(s) URL or a base64 data URI."""
 
     url: Annotated[str, Meta(min_length=1)]
 

@@ -41,8 +41,7 @@ class Sink(Protocol):
 async def complete(generation: Generation, route: Route, identity: Identity) -> Completion:
     """The whole answer in one body. Raises `GenerationError`."""
     request = route.codec.encode(generation, route.channel)
-    async with _clocked(route) as clock, route.transport.send(request) as response:
-        clock.tick()
+    async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
         body = await _body(response, route)
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
@@ -54,7 +53,7 @@ async def stream(generation: Generation, route: Route, identity: Identity, sink:
     request = route.codec.encode(generation, route.channel)
     decoder = route.codec.stream_decoder()
     delivery = _Delivery(identity, sink, generation.wants_usage)
-    async with _clocked(route) as clock, route.transport.send(request) as response:
+    async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:
         if response.status != 200:
             await _body(response, route)
         async for part in response.parts():
@@ -92,7 +91,7 @@ class _Delivery:
 
 
 class _Clock:
-    """First byte, idle and total, on one timer."""
+    """First byte, idle and total time, on one timer."""
 
     __slots__ = ("_deadline", "_idle_s", "_loop", "_timeout")
 
@@ -108,12 +107,11 @@ class _Clock:
 
 
 @asynccontextmanager
-async def _clocked(route: Route) -> AsyncIterator[_Clock]:
-    """A place on the channel, and its clocks; the wire's failures become the task's."""
-    channel = route.channel
+async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
+    """A place on the channel, and a clock that has `first_s` until its first tick; wire failures become the task's."""
     async with route.gate:
         try:
-            async with asyncio.timeout(min(channel.first_byte_timeout_s, channel.total_timeout_s)) as timeout:
+            async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
                 yield _Clock(timeout, route)
         except TimeoutError:
             raise GenerationError(

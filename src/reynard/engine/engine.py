@@ -230,7 +230,7 @@ class Engine:
     def _new(self, form: Form, generation: Generation, caller: Key, *, sync: bool = False) -> Task:
         now = self._clock.now()
         return Task(
-            id=ids.task_id(form, now, self._chance.choice),
+            id=ids.task_id(form, now, self._chance.below),
             key_id=caller.id,
             model=generation.model,
             form=form,

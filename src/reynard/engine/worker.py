@@ -50,13 +50,14 @@ class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Run:
     """A task under way on this node."""
 
-    __slots__ = ("cancelling", "ended", "generation", "job", "task")
+    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "task")
 
     def __init__(self, task: Task, generation: Generation) -> None:
         self.task = task
         self.generation = generation
         self.job: asyncio.Task[object] | None = None  # set while it can be cancelled
         self.cancelling = False
+        self.marking: asyncio.Task[None] | None = None  # the first reader's mark, on its way to the store
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def cancel(self) -> None:
@@ -180,10 +181,21 @@ class Worker:
         self._behind.set()
 
     async def mark_read(self, run: Run) -> None:
-        """On disk, before a subscriber gets its first chunk, so that a restart knows."""
-        if not run.task.read and not run.task.is_ended:
-            run.task = transition(run.task, Read(), self._clock.now(), self._policy)
-            await self._store.save(run.task)
+        """On disk, before any subscriber gets its first chunk, so that a restart knows. Raises `StoreUnavailable`."""
+        if run.marking is None and not run.task.read and not run.task.is_ended:
+            run.marking = self._jobs.start(self._mark_read(run))
+        if run.marking is not None:
+            await asyncio.shield(run.marking)  # one mark for all readers, whichever of them goes away
+
+    async def _mark_read(self, run: Run) -> None:
+        before = run.task
+        marked = run.task = transition(before, Read(), self._clock.now(), self._policy)
+        try:
+            await self._store.save(marked)
+        except StoreUnavailable:
+            if run.task is marked:
+                run.task, run.marking = before, None  # the next reader tries again
+            raise
 
     async def _execute(self, run: Run) -> None:
         """The task to its end."""

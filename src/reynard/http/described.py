@@ -2,12 +2,18 @@
 
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from reynard.http import openapi
+
+POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 
 
 async def openapi_json(request: Request) -> Response:
@@ -17,10 +23,7 @@ async def openapi_json(request: Request) -> Response:
 
 async def docs(request: Request) -> Response:
     """A page that shows `/openapi.json`, with nothing fetched from elsewhere."""
-    policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
-    )
-    headers = {"content-security-policy": policy, "x-content-type-options": "nosniff"}
+    headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
     return Response(_page("docs.html"), headers=headers, media_type="text/html; charset=utf-8")
 
 

@@ -33,10 +33,10 @@ FAILURES: Final = {
 SUBMIT_FAILURES: Final = ("400", "401", "403", "409", "413", "415", "422", "502", "503", "504")
 MINIMAL_CHAT: Final = {
     "model": "smollm2-135m",
-    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    "messages": [{"role": "user", "content": "Name the capital of France."}],
 }
 EXAMPLES: Final[dict[str, Json]] = {
-    "text": {"model": "smollm2-135m", "prompt": "What is the capital of France?"},
+    "text": {"model": "smollm2-135m", "prompt": "Name the capital of France."},
     "vision": {"model": "gpt-5.5", "prompt": "What is this?", "image_urls": ["https://example.com/cat.png"]},
     "video": {"model": "gemini-2.5-pro", "prompt": "What happens?", "video_urls": ["https://example.com/clip.mp4"]},
     "audio": {"model": "gemini-2.5-pro", "audio_url": "https://example.com/speech.mp3"},

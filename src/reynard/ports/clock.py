@@ -12,10 +12,10 @@ class Clock(Protocol):
 
 
 class Chance(Protocol):
-    """Randomness: `choice` for ids and keys is cryptographic."""
+    """Randomness."""
 
-    def choice(self, alphabet: str) -> str:
-        """One character of `alphabet`."""
+    def below(self, limit: int) -> int:
+        """A whole number from 0 up to, and without, `limit`; cryptographic, for ids and keys."""
         ...
 
     def uniform(self) -> float:

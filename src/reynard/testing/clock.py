@@ -19,15 +19,15 @@ class FakeClock:
 
 
 class FakeChance:
-    """Counts through the alphabet, and always draws the same number."""
+    """Counts up, and always draws the same number."""
 
     def __init__(self, drawn: float = 0.5) -> None:
         self.drawn = drawn
         self._turn = count()
 
-    def choice(self, alphabet: str) -> str:
-        """The next character."""
-        return alphabet[next(self._turn) % len(alphabet)]
+    def below(self, limit: int) -> int:
+        """The next number."""
+        return next(self._turn) % limit
 
     def uniform(self) -> float:
         """`drawn`."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import wreq
 
+from reynard.core.ids import spelled
 from reynard.core.keys import BASE62
 from reynard.ports.clock import Chance
 from reynard.ports.transport import ConnectFailed, WireRequest
@@ -73,7 +74,7 @@ class LocalTransport:
             return self._http
 
     async def _start(self) -> HTTPTransport:
-        key = "".join(self._chance.choice(BASE62) for _ in range(32))
+        key = spelled(self._chance.below(62**32), BASE62, 32)
         log.info("starting the local model %s", self._alias)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
