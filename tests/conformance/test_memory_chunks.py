@@ -23,7 +23,6 @@ class TestMemoryChunkLog(ChunkLogConformance):
         await log.close_stream("young")
         assert await log.read("old", 0, 0.0) is not None
         clock.advance(2)
-        log.sweep()
         assert await log.read("old", 0, 0.0) is None
         assert await log.read("young", 0, 0.0) is not None
 
@@ -52,7 +51,7 @@ class TestMemoryChunkLog(ChunkLogConformance):
             await log.append(f"t{turn}", [b"x" * (400_000 - CHUNK_OVERHEAD)])
             await log.close_stream(f"t{turn}")
         clock.advance(901)
-        log.sweep()
+        await log.sweep()
         for name in ("a", "b"):
             await log.open(name)
             await log.append(name, [b"x" * 400_000])

@@ -252,6 +252,7 @@ class Worker:
             try:
                 await self._beat()
                 await self._recover()
+                await self._chunks.sweep()
             except StoreUnavailable:
                 log.error("the store cannot keep the lease; trying again")
 

@@ -44,3 +44,7 @@ class ChunkLog(Protocol):
         Raises `OffsetOutOfRange` for an offset past what there is.
         """
         ...
+
+    async def sweep(self) -> None:
+        """Forgets the streams whose retention time is over; `read` never shows one, swept or not."""
+        ...

@@ -59,7 +59,7 @@ class MemoryChunkLog:
         if stream.size + size > self._max_stream_bytes:
             raise Overloaded("The stream is longer than the gateway keeps.")
         if self._size + size > self._max_bytes:
-            self._make_room(size)
+            await self._make_room(size)
         stream.chunks.extend(chunks)
         stream.size += size
         self._size += size
@@ -75,10 +75,11 @@ class MemoryChunkLog:
         stream.ended_at = self._clock.now()
         self._ended[task_id] = None
         stream.wake()
-        self.sweep()
+        await self.sweep()
 
     async def read(self, task_id: str, offset: int, wait_s: float) -> Batch | None:
         """See the port."""
+        await self.sweep()
         stream = self._streams.get(task_id)
         if stream is None:
             return None
@@ -95,8 +96,8 @@ class MemoryChunkLog:
         chunks = stream.chunks[offset : offset + MOST_IN_BATCH]
         return Batch(chunks, stream.end if offset + len(chunks) == have else None)
 
-    def sweep(self) -> None:
-        """Forgets the streams whose retention time is over."""
+    async def sweep(self) -> None:
+        """See the port."""
         oldest = self._clock.now() - self._retention_s
         while self._ended:
             task_id = next(iter(self._ended))
@@ -116,8 +117,8 @@ class MemoryChunkLog:
             if not future.done():
                 stream.waiting.remove(future)
 
-    def _make_room(self, size: int) -> None:
-        self.sweep()
+    async def _make_room(self, size: int) -> None:
+        await self.sweep()
         while self._size + size > self._max_bytes:
             if not self._ended:
                 raise Overloaded("The gateway keeps as many streams as it has room for. Try again later.")

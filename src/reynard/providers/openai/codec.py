@@ -167,7 +167,7 @@ class OpenAIStreamDecoder:
             chunk.usage = _counted(choice.usage)
             choice.usage = None
         _settle_delta(choice)
-        choice.finish_reason = _finish(choice.finish_reason)
+        choice.finish_reason = None if choice.index in self._ended else _finish(choice.finish_reason)
         self._begun.add(choice.index)
         if choice.finish_reason is not None:
             self._ended.add(choice.index)
