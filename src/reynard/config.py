@@ -272,6 +272,10 @@ def _has_key(row: Table, environment: Mapping[str, str]) -> bool:
 def _contradictions(own: Settings, ships: Table, environment: Mapping[str, str]) -> Iterator[tuple[KeyPath, str]]:
     """What each value by itself does not show."""
     models = {row["id"] for row in ships["models"]} | {model.id for model in own.models}
+    ids = [model.id for model in own.models]
+    for index, name in enumerate(ids):
+        if name in ids[:index]:
+            yield ("models", index, "id"), f"`{name}` is the name of another model already"
     seen: set[str] = set()
     for index, channel in enumerate(own.channels):
         path: KeyPath = ("channels", index)

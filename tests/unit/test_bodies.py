@@ -114,7 +114,7 @@ json_objects = st.dictionaries(texts, st.none() | st.booleans() | st.integers(-(
 links = st.text(min_size=1, max_size=20).map(lambda url: {"url": url})
 blocks = st.one_of(
     texts.map(lambda text: {"type": "text", "text": text}),
-    *[links.map(lambda link, kind=kind: {"type": kind, kind: link}) for kind in ("image_url", "video_url", "file_url")],
+    st.builds(lambda kind, link: {"type": kind, kind: link}, st.sampled_from(["image_url", "video_url"]), links),
 )
 contents = texts | st.lists(blocks, min_size=1, max_size=3)
 calls = st.builds(lambda i, a: {"type": "function", "id": i, "function": {"name": "f", "arguments": a}}, texts, texts)

@@ -72,9 +72,7 @@ PARAMETERS = [
 
 @pytest.mark.parametrize(("field", "value"), PARAMETERS)
 def test_a_parameter_of_openai_is_kept_as_it_was_said(field: str, value: object) -> None:
-    assert msgspec.to_builtins(getattr(parse(**{field: value}), field)) == msgspec.convert(
-        value, type(value), strict=False
-    ) or json.loads(msgspec.json.encode(getattr(parse(**{field: value}), field))) == value
+    assert json.loads(msgspec.json.encode(getattr(parse(**{field: value}), field))) == value
 
 
 @pytest.mark.parametrize("field", sorted({field for field, _ in PARAMETERS}))
@@ -118,7 +116,7 @@ def test_every_parameter_of_a_generation_is_in_this_table() -> None:
         ("messages", [{"role": "user", "content": []}], "messages[0].content"),
         ("messages", [{"role": "user", "content": None}], "messages[0].content"),
         ("messages", [{"role": "tool", "content": "a"}], "messages[0].tool_call_id"),
-        ("messages", [{"role": "system", "content": [{"type": "image_url"}]}], "messages[0].content[0].type"),
+        ("messages", [{"role": "assistant", "content": [{"type": "image_url"}]}], "messages[0].content[0].type"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_path(field: str, value: object, param: str) -> None:

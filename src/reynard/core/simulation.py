@@ -210,7 +210,8 @@ def _call(**fields: Any) -> Delta:
 
 def _fingerprint(generation: Generation, seed: int) -> bytes:
     said = msgspec.json.encode(generation.messages)
-    return hashlib.blake2b(said, digest_size=16, key=str(generation.seed or seed).encode()[:64]).digest()
+    chosen = seed if generation.seed is None else generation.seed
+    return hashlib.blake2b(said, digest_size=16, key=str(chosen).encode()[:64]).digest()
 
 
 def _words(fingerprint: bytes) -> Iterator[str]:

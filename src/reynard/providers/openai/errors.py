@@ -72,7 +72,13 @@ QUOTED: Final = frozenset(
 
 _LONGEST_QUOTE: Final = 500
 _SECRET = re.compile(
-    r"\b(?:sk|pk|key|nvapi|Bearer)[-_ ][\w*.-]{6,}|https?://\S+|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?", re.IGNORECASE
+    r"\bBearer\s+\S+"
+    r"|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|key)[-_][\w*.-]{6,}"
+    r"|\b(?:AIza|eyJ)[\w.-]{10,}"
+    r"|\b(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{32,}"
+    r"|https?://\S+"
+    r"|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?",
+    re.IGNORECASE,
 )
 _errors = msgspec.json.Decoder(WireError | list[WireError])
 
@@ -87,7 +93,19 @@ def of_status(status: int, body: bytes) -> GenerationError:
         decoded = decoded[0] if decoded else WireError()
     if decoded.error is not None:
         return _error(status, decoded.error)
-    return _error(status, {"message": decoded.message or decoded.detail, "code": decoded.code, "type": decoded.type})
+    reason = decoded.message or _faults(decoded.detail)
+    return _error(status, {"message": reason, "code": decoded.code, "type": decoded.type})
+
+
+def _faults(detail: Any) -> Any:
+    """FastAPI's list of `{"loc", "msg"}` as a sentence; anything else as it is."""
+    if not isinstance(detail, list):
+        return detail
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        for fault in detail
+        if isinstance(fault, dict) and isinstance(fault.get("loc"), list) and isinstance(fault.get("msg"), str)
+    )
 
 
 def of_event(error: Any) -> GenerationError:

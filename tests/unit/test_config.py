@@ -1,0 +1,268 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from reynard import config
+from reynard.config import ChannelSettings, ConfigError, Fault, Settings
+
+LAB = '[[channels]]\nname = "lab"\ndialect = "simulated"\nmodels = ["gpt-5.5"]\n'
+ALL_KEYS = dict.fromkeys(("OPENAI_API_KEY", "MOONSHOT_API_KEY", "NVIDIA_API_KEY", "ANTHROPIC_API_KEY"), "k")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "reynard.toml"
+
+
+def load(file: Path, text: str, environment: Mapping[str, str] | None = None) -> Settings:
+    file.write_text(text, "utf-8")
+    return config.load(file, environment or {})
+
+
+def faults(file: Path, text: str, environment: Mapping[str, str] | None = None) -> list[Fault]:
+    with pytest.raises(ConfigError) as caught:
+        load(file, text, environment)
+    assert str(caught.value).splitlines() == [str(fault) for fault in caught.value.faults]
+    return caught.value.faults
+
+
+def named(settings: Settings) -> dict[str, ChannelSettings]:
+    return {channel.name: channel for channel in settings.channels}
+
+
+def test_with_no_settings_at_all_it_has_the_documented_ones() -> None:
+    settings = config.load(None, {})
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8080)
+    assert (settings.server.data_dir, settings.server.max_body_bytes) == ("./reynard-data", 64_000_000)
+    assert (settings.server.public_url, settings.server.cors_origins) == ("http://localhost:8080", ("*",))
+    assert (settings.store.url, settings.chunks.url, settings.chunks.retention_s) == ("sqlite", "memory", 900)
+
+
+def test_a_channel_has_the_documented_limits(file: Path) -> None:
+    lab = named(load(file, LAB))["lab"]
+    assert (lab.priority, lab.weight, lab.concurrency) == (0, 1, 64)
+    assert (lab.connect_timeout_s, lab.first_byte_timeout_s) == (5, 60)
+    assert (lab.idle_timeout_s, lab.total_timeout_s) == (60, 1800)
+
+
+def test_an_empty_file_is_no_settings_at_all(file: Path) -> None:
+    assert load(file, "") == config.load(None, {})
+
+
+def test_a_shipped_channel_is_in_force_only_with_its_key() -> None:
+    assert "openai" not in named(config.load(None, {}))
+    assert "openai" not in named(config.load(None, {"OPENAI_API_KEY": ""}))
+    with_key = named(config.load(None, {"OPENAI_API_KEY": "k"}))
+    assert "openai" in with_key
+    assert "moonshot" not in with_key
+
+
+def test_every_shipped_channel_carries_models_of_the_catalogue() -> None:
+    settings = config.load(None, {**ALL_KEYS, "GEMINI_API_KEY": "k"})
+    known = {model.id for model in settings.models}
+    assert {mapped.id for c in settings.channels for mapped in config.channel_of(c).models} <= known
+
+
+def test_the_file_changes_what_it_says_and_no_more(file: Path) -> None:
+    settings = load(file, "[server]\nport = 1\n[chunks]\nretention_s = 5.5\n")
+    assert (settings.server.port, settings.server.host, settings.chunks.retention_s) == (1, "127.0.0.1", 5.5)
+
+
+def test_a_shipped_model_is_changed_in_part(file: Path) -> None:
+    shipped = {model.id: model for model in config.load(None, {}).models}
+    changed = load(file, '[[models]]\nid = "gpt-5.5"\nprice = { input = 2.5 }\n')
+    models = {model.id: model for model in changed.models}
+    assert models["gpt-5.5"].price.input == 2.5
+    assert models["gpt-5.5"].max_tokens == shipped["gpt-5.5"].max_tokens
+    assert models["gpt-5.5"].capabilities == shipped["gpt-5.5"].capabilities
+    assert {name: model for name, model in models.items() if name != "gpt-5.5"} == {
+        name: model for name, model in shipped.items() if name != "gpt-5.5"
+    }
+
+
+def test_a_shipped_channel_is_changed_in_part(file: Path) -> None:
+    environment = {"OPENAI_API_KEY": "k"}
+    shipped = named(config.load(None, environment))["openai"]
+    changed = named(load(file, '[[channels]]\nname = "openai"\nweight = 7\n', environment))["openai"]
+    assert (changed.weight, changed.base_url, changed.models) == (7, shipped.base_url, shipped.models)
+    assert changed.quirks == shipped.quirks
+
+
+def test_a_new_model_and_a_channel_for_it_need_no_code(file: Path) -> None:
+    settings = load(
+        file,
+        '[[models]]\nid = "mine"\ncapabilities = ["text", "file"]\n'
+        '[[channels]]\nname = "own"\ndialect = "openai"\nbase_url = "http://localhost:1/v1"\n'
+        'models = [{ id = "mine", upstream = "m-7b" }, "gpt-5.5"]\n',
+    )
+    channel = config.channel_of(named(settings)["own"])
+    assert (channel.upstream_name("mine"), channel.upstream_name("gpt-5.5")) == ("m-7b", "gpt-5.5")
+    assert channel.upstream_name("gpt-5.4") is None
+    assert "mine" in {model.id for model in settings.models}
+
+
+def test_every_fault_is_told_at_once_with_its_line_and_key(file: Path) -> None:
+    text = """[server]
+prot = 8080
+host = 5
+port = 70000
+
+[engin]
+x = 1
+
+[[models]]
+id = "mine"
+capabilites = ["text"]
+
+[[channels]]
+name = "a"
+dialect = "openia"
+models = ["gpt-5.5"]
+quirks = { limt = "max_tokens" }
+
+[[channels]]
+dialect = "openai"
+models = []
+weight = 0
+"""
+    found = {(fault.where, fault.key): fault.problem for fault in faults(file, text, {"REYNARD_SERVER__POTR": "1"})}
+    expected = {
+        (f"{file}:2", "server.prot"): "did you mean `port`?",
+        (f"{file}:3", "server.host"): "expected str, got int",
+        (f"{file}:4", "server.port"): "expected int <= 65535",
+        (f"{file}:6", "engin"): "did you mean `engine`?",
+        (f"{file}:11", "models[1].capabilites"): "did you mean `capabilities`?",
+        (f"{file}:15", "channels[1].dialect"): "it takes openai,",
+        (f"{file}:17", "channels[1].quirks.limt"): "did you mean `limit`?",
+        (f"{file}:19", "channels[2].name"): "is missing",
+        (f"{file}:22", "channels[2].weight"): "expected int >= 1",
+        ("REYNARD_SERVER__POTR", ""): "did you mean `REYNARD_SERVER__PORT`?",
+    }
+    assert set(found) == set(expected)
+    for place, words in expected.items():
+        assert words in found[place]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        (LAB + "[channels.quirks]\nlimt = 1\n", 6, "channels[1].quirks.limt"),
+        (LAB + LAB.replace("lab", "b") + "[channels.simulate]\n\nseed = 'x'\n", 11, "channels[2].simulate.seed"),
+        ("# a comment\n\n[ server ]\n  port  =  'x'\n", 4, "server.port"),
+        ("server.port = 'x'\n", 1, "server.port"),
+        ("server = 5\n", 1, "server"),
+        ("[channels]\nname = 'x'\n", 1, "channels"),
+        (LAB.replace('["gpt-5.5"]', '["gpt-5.5",\n"gtp-5.4"]'), 4, "channels[1].models"),
+    ],
+)
+def test_a_fault_is_told_with_the_line_of_its_key(file: Path, text: str, line: int, key: str) -> None:
+    assert [(fault.where, fault.key) for fault in faults(file, text)] == [(f"{file}:{line}", key)]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "problem"),
+    [
+        (LAB.replace("gpt-5.5", "gtp-5.5"), "channels[1].models", "did you mean `gpt-5.5`?"),
+        (LAB + LAB, "channels[2].name", "another channel"),
+        ('[[models]]\nid = "x"\n[[models]]\nid = "x"\n', "models[2].id", "another model"),
+        (LAB.replace("simulated", "openai"), "channels[1].base_url", "http(s) address"),
+        (LAB + 'api_key = "env:NOT_SET"\n', "channels[1].api_key", "NOT_SET"),
+        (LAB + 'api_key = ["literal", "env:NOT_SET"]\n', "channels[1].api_key", "NOT_SET"),
+        (LAB + 'api_key = "file:/nowhere/at/all"\n', "channels[1].api_key", "cannot be read"),
+    ],
+)
+def test_a_contradiction_is_told(file: Path, text: str, key: str, problem: str) -> None:
+    (fault,) = faults(file, text)
+    assert fault.key == key
+    assert problem in fault.problem
+
+
+def test_contradictions_are_told_together(file: Path) -> None:
+    wrong = LAB.replace("simulated", "openai").replace("gpt-5.5", "nothing") + 'api_key = "env:NOT_SET"\n'
+    assert {fault.key for fault in faults(file, wrong + wrong.replace("lab", "b"))} == {
+        f"channels[{number}].{key}" for number in (1, 2) for key in ("models", "base_url", "api_key")
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("SERVER__PORT", "9090", 9090),
+        ("SERVER__HOST", "0.0.0.0", "0.0.0.0"),
+        ("SERVER__HOST", '"quoted"', "quoted"),
+        ("SERVER__HOST", "7", "7"),
+        ("SERVER__CORS_ORIGINS", '["https://a", "https://b"]', ("https://a", "https://b")),
+        ("CHUNKS__RETENTION_S", "1.5", 1.5),
+        ("CHUNKS__RETENTION_S", "2", 2),
+        ("SERVER__MAX_BODY_BYTES", "64_000", 64_000),
+    ],
+)
+def test_the_environment_outweighs_the_file(file: Path, variable: str, text: str, value: object) -> None:
+    settings = load(file, "[server]\nport = 1\nhost = 'x'\n", {f"REYNARD_{variable}": text})
+    section, key = variable.lower().split("__")
+    assert getattr(getattr(settings, section), key) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "problem"),
+    [
+        ("REYNARD_SERVER__PORT", "http", "expected int, got str"),
+        ("REYNARD_SERVER__PORT", "-1", "expected int >= 0"),
+        ("REYNARD_SERVER__PROT", "1", "did you mean `REYNARD_SERVER__PORT`?"),
+        ("REYNARD_NOTHING__AT_ALL", "1", "is not a setting"),
+        ("REYNARD_CHANNELS__NAME", "x", "is not a setting"),
+        ("REYNARD_CHUNKS__URL", "disk", "expected str matching regex"),
+    ],
+)
+def test_a_wrong_variable_is_told_by_its_name(variable: str, text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load(None, {variable: text})
+    (fault,) = caught.value.faults
+    assert fault.where == variable
+    assert problem in fault.problem
+
+
+@pytest.mark.parametrize("variable", ["REYNARD_URL", "REYNARD_API_KEY", "SERVER__PORT", "REYNARDSERVER__PORT"])
+def test_other_variables_are_none_of_its_business(variable: str) -> None:
+    assert config.load(None, {variable: "x"}) == config.load(None, {})
+
+
+def test_a_variable_into_a_broken_section_is_told_as_that(file: Path) -> None:
+    (fault,) = faults(file, "server = 5\n", {"REYNARD_SERVER__PORT": "1"})
+    assert fault.key == "server"
+
+
+def test_keys_come_from_the_environment_a_file_or_as_they_stand(file: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("from-file\n")
+    text = LAB + f'api_key = ["env:MY_KEY", "file:{secret}", "sk-as-it-stands"]\n'
+    environment = {"MY_KEY": "from-environment"}
+    channel = named(load(file, text, environment))["lab"]
+    assert config.secrets_of(channel, environment) == ("from-environment", "from-file", "sk-as-it-stands")
+
+
+@pytest.mark.parametrize(("line", "count"), [("", 0), ('api_key = "one"\n', 1), ("api_key = []\n", 0)])
+def test_a_channel_may_have_no_key(file: Path, line: str, count: int) -> None:
+    assert len(config.secrets_of(named(load(file, LAB + line))["lab"], {})) == count
+
+
+def test_a_key_is_in_no_fault(file: Path) -> None:
+    text = LAB + 'api_key = "sk-very-secret"\nweight = 0\nbase_url = 7\n'
+    assert "very-secret" not in "\n".join(map(str, faults(file, text)))
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"), [(b"[server\n", "is not TOML"), (b"\xff", "not UTF-8"), (b"a = 1\na = 2\n", "is not TOML")]
+)
+def test_a_file_that_cannot_be_read_says_why(file: Path, raw: bytes, problem: str) -> None:
+    file.write_bytes(raw)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file, {})
+    assert str(file) in str(caught.value)
+    assert problem in str(caught.value)
+
+
+def test_a_file_that_is_not_there_says_so(file: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(file, {})
