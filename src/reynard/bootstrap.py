@@ -74,7 +74,8 @@ class DataDirInUse(Exception):
 class Wiring:
     """The routes in force, exchanged whole when the settings change; a channel that did not change keeps its route."""
 
-    def __init__(self, environment: Mapping[str, str], *, demo: bool) -> None:
+    def __init__(self, environment: Mapping[str, str], jobs: Jobs, *, demo: bool) -> None:
+        self._jobs = jobs
         self._environment = environment
         self._demo = demo
         self._chance = SystemChance()
@@ -91,6 +92,9 @@ class Wiring:
                 kept[channel.name] = before
             elif (transport := self._transport(channel)) is not None:
                 kept[channel.name] = (channel, Route(channel_of(channel), CODECS[channel.dialect], transport))
+        for name, (_, route) in self._kept.items():
+            if kept.get(name, (None, None))[1] is not route:
+                self._jobs.start(_retired(route))
         self._kept = kept
         routes = [route for _, route in kept.values()]
         if self._demo:
@@ -126,6 +130,12 @@ class Wiring:
             return []
         channel = Channel(name="demo", dialect="simulated", models=models, simulate=DEMO)
         return [Route(channel, CODECS["simulated"], SimulatedTransport(DEMO, self._chance))]
+
+
+async def _retired(route: Route) -> None:
+    """Lets the calls of a route that is no longer in force come to their end, then lets go of what it holds."""
+    await route.quiet.wait()
+    await route.transport.close()
 
 
 class Gateway:
@@ -165,7 +175,7 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         store = open_store(data_dir)
         await store.retire_all()  # the lock is ours: whoever held a lease here is dead
         first_key = await _first_key(store, clock, chance)
-        wiring = Wiring(environment, demo=demo)
+        wiring = Wiring(environment, jobs, demo=demo)
         wiring.apply(settings)
         engine = _engine(settings, store, wiring, clock, chance, jobs)
         application = app.build(
@@ -199,6 +209,8 @@ class Reload:
         except ConfigError as error:
             for fault in error.faults:
                 log.error("the new settings are refused, the old ones stay: %s", fault)
+        except Exception:
+            log.exception("the new settings cannot be applied, the old ones stay")
         else:
             log.info("models and channels are loaded anew")
 
@@ -298,6 +310,7 @@ def _engine(
         chance=chance,
         capacity=settings.engine,
         policy=policy,
+        jobs=jobs,
     )
 
 

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,6 +24,7 @@ PREFIX: Final = "REYNARD_"
 NAMED_BY: Final = {"channels": "name", "models": "id"}
 KeyPath = tuple[str | int, ...]
 Table = dict[str, Any]
+Row = TypeVar("Row", bound=Struct)
 
 _ROW = re.compile(r"\s*\[\[\s*([\w-]+)\s*\]\]")
 _HEADER = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
@@ -121,9 +122,7 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
     variables = dict(_variables(environment))
     faults = [source.fault(path, problem) for path, problem in _faults(Settings, table, ())]
     faults += [Fault(_name(path), "", problem) for path, problem in _override(table, variables)]
-    if not faults:
-        own = msgspec.convert(table, Settings)
-        faults = [source.fault(path, problem) for path, problem in _contradictions(own, ships, environment)]
+    faults += [source.fault(path, problem) for path, problem in _contradictions(table, ships, environment)]
     if faults:
         raise ConfigError(faults)
     return msgspec.convert(_with_shipped(table, ships, environment), Settings)
@@ -145,10 +144,14 @@ def secrets_of(settings: ChannelSettings, environment: Mapping[str, str]) -> tup
 def _secret(reference: str, environment: Mapping[str, str]) -> str:
     scheme, _, name = reference.partition(":")
     if scheme == "env":
-        return environment[name]
+        return environment.get(name) or _unset(name)
     if scheme == "file":
         return Path(name).read_text("utf-8").strip()
     return reference
+
+
+def _unset(name: str) -> str:
+    raise KeyError(name)
 
 
 class _Source:
@@ -269,26 +272,18 @@ def _has_key(row: Table, environment: Mapping[str, str]) -> bool:
     return not reference.startswith("env:") or bool(environment.get(reference[4:]))
 
 
-def _contradictions(own: Settings, ships: Table, environment: Mapping[str, str]) -> Iterator[tuple[KeyPath, str]]:
-    """What each value by itself does not show."""
-    models = {row["id"] for row in ships["models"]} | {model.id for model in own.models}
-    ids = [model.id for model in own.models]
-    for index, name in enumerate(ids):
-        if name in ids[:index]:
-            yield ("models", index, "id"), f"`{name}` is the name of another model already"
-    seen: set[str] = set()
-    for index, channel in enumerate(own.channels):
+def _contradictions(table: Table, ships: Table, environment: Mapping[str, str]) -> Iterator[tuple[KeyPath, str]]:
+    """What each value by itself does not show; of the rows that are good in themselves."""
+    channels, models = _good_rows(table, "channels", ChannelSettings), _good_rows(table, "models", Model)
+    yield from _twice("channels", "name", [(index, channel.name) for index, channel in channels])
+    yield from _twice("models", "id", [(index, model.id) for index, model in models])
+    known = {row["id"] for row in ships["models"]} | {model.id for _, model in models}
+    for index, channel in channels:
         path: KeyPath = ("channels", index)
-        if channel.name in seen:
-            yield (*path, "name"), f"`{channel.name}` is the name of another channel already"
-        seen.add(channel.name)
-        for model in channel.models:
-            name = model if isinstance(model, str) else model.id
-            if name not in models:
-                yield (
-                    (*path, "models"),
-                    f"`{name}` is not in the catalogue{_meant(name, sorted(models))}; or add a [[models]] row",
-                )
+        for name in [model if isinstance(model, str) else model.id for model in channel.models]:
+            if name not in known:
+                meant = _meant(name, sorted(known))
+                yield (*path, "models"), f"`{name}` is not in the catalogue{meant}; or add a [[models]] row"
         if channel.dialect == "openai" and not channel.base_url.startswith(("http://", "https://", "local:")):
             yield (*path, "base_url"), "must be an http(s) address, as `https://api.openai.com/v1`"
         try:
@@ -297,6 +292,25 @@ def _contradictions(own: Settings, ships: Table, environment: Mapping[str, str])
             yield (*path, "api_key"), f"the environment has no {error.args[0]}; set it, or remove the channel"
         except (OSError, UnicodeDecodeError):
             yield (*path, "api_key"), "the file cannot be read"
+
+
+def _good_rows(table: Table, section: str, kind: type[Row]) -> list[tuple[int, Row]]:
+    rows = table.get(section)
+    good: list[tuple[int, Row]] = []
+    for index, row in enumerate(rows if isinstance(rows, list) else ()):
+        try:
+            good.append((index, msgspec.convert(row, kind)))
+        except msgspec.ValidationError:
+            continue  # told already, with its line
+    return good
+
+
+def _twice(section: str, key: str, names: list[tuple[int, str]]) -> Iterator[tuple[KeyPath, str]]:
+    seen: set[str] = set()
+    for index, name in names:
+        if name in seen:
+            yield (section, index, key), f"`{name}` is taken by another row"
+        seen.add(name)
 
 
 def _variables(environment: Mapping[str, str]) -> Iterator[tuple[tuple[str, str], str]]:

@@ -119,3 +119,14 @@ def children(gateway: Gateway) -> list[int]:
     pid = gateway.popen.pid
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found if is_running(int(child))]
+
+
+def test_a_changed_channel_leaves_no_process_behind(folder: Path) -> None:
+    channel = '[[channels]]\nname = "local"\nconcurrency = {}\n'
+    with running(Gateway(folder, channel.format(4))) as gateway, gateway.client(timeout_s=120) as client:
+        submit(client, {**ASK, "sync": True})
+        [child] = children(gateway)
+        gateway.config.write_text(channel.format(2))
+        wait_for(lambda: not is_running(child))
+        assert submit(client, {**ASK, "sync": True}).status_code == 200
+        assert len(children(gateway)) == 1

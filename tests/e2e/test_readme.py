@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.processes import Gateway, running
 
 ROOT = Path(__file__).parents[2]

@@ -19,6 +19,7 @@ from reynard.core.channels import Channel, Mapped, Quirks
 from reynard.core.chat import Chunk, encode
 from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.generation import Generation
+from reynard.engine.attempt import with_content
 from reynard.providers.openai import OpenAICodec
 
 FOLDER = Path(__file__).parent / "openai"
@@ -96,7 +97,7 @@ def test_a_completion_is_put_into_openais_words(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", named(case for case in COMPLETIONS if "error" in case))
 def test_what_is_no_completion_is_a_failure_of_the_provider(case: dict[str, Any]) -> None:
     with pytest.raises(GenerationError) as caught:
-        CODEC.decode(body_of(case))
+        with_content(CODEC.decode(body_of(case)))
     assert caught.value.code == case["error"]
     assert "html" not in caught.value.message
 

@@ -20,6 +20,7 @@ ALONE: dict[str, tuple[dict[str, Any], int, str]] = {
     "cut": ({"fail": {"cut_stream_rate": 1}}, 502, "all_platforms_exhausted"),
     "garbage": ({"fail": {"garbage_rate": 1}}, 502, "all_platforms_exhausted"),
     "stall": ({"fail": {"stall_rate": 1}}, 504, "generation_timeout"),
+    "nothing": ({"tokens": 0}, 502, "generation_failed_no_content"),
     "silence": ({"first_token_ms": 60_000}, 504, "generation_timeout"),
 }
 STREAMED: dict[str, tuple[dict[str, Any], int, str]] = {
@@ -27,6 +28,7 @@ STREAMED: dict[str, tuple[dict[str, Any], int, str]] = {
     "error event": ({"fail": {"error_event_rate": 1}}, 502, "all_platforms_exhausted"),
     "no end": ({"fail": {"no_end_rate": 1}}, 502, "all_platforms_exhausted"),
 }
+OF_THE_REQUEST = {"status 400", "nothing"}  # another channel would answer the same
 TIMEOUTS = "first_byte_timeout_s = 0.5\nidle_timeout_s = 0.5\nanswer_timeout_s = 0.5"
 
 
@@ -79,18 +81,18 @@ def test_alone_async_stream(client: httpx2.Client, bad_upstream: Upstream, fault
 
 @pytest.mark.parametrize("fault", STREAMED)
 def test_alone_sync_stream_never_ends_well(client: httpx2.Client, bad_upstream: Upstream, fault: str) -> None:
-    behaviour, status, _ = STREAMED[fault]
+    behaviour, status, code = STREAMED[fault]
     bad_upstream.behave(**behaviour)
     response = submit(client, text_request(model="gpt-5.4", sync=True, stream=True))
     assert "[DONE]" not in response.text
     if response.status_code == 200:  # it began: the error is in the stream
         last = response.text.strip().split("\n\n")[-1].removeprefix("data: ")
-        assert json.loads(last)["error"]["code"] == "stream_interrupted"
+        assert json.loads(last)["error"]["code"] == (code if fault in OF_THE_REQUEST else "stream_interrupted")
     else:
         assert response.status_code == status
 
 
-@pytest.mark.parametrize("fault", [fault for fault in STREAMED if fault != "status 400"])
+@pytest.mark.parametrize("fault", [fault for fault in STREAMED if fault not in OF_THE_REQUEST])
 @pytest.mark.parametrize("fields", [{"sync": True}, {}, {"stream": True}], ids=["sync", "async", "async stream"])
 def test_with_a_second_channel_the_answer_is_whole(
     client: httpx2.Client, bad_upstream: Upstream, fault: str, fields: dict[str, Any]

@@ -164,8 +164,8 @@ def test_a_fault_is_told_with_the_line_of_its_key(file: Path, text: str, line: i
     ("text", "key", "problem"),
     [
         (LAB.replace("gpt-5.5", "gtp-5.5"), "channels[1].models", "did you mean `gpt-5.5`?"),
-        (LAB + LAB, "channels[2].name", "another channel"),
-        ('[[models]]\nid = "x"\n[[models]]\nid = "x"\n', "models[2].id", "another model"),
+        (LAB + LAB, "channels[2].name", "taken by another row"),
+        ('[[models]]\nid = "x"\n[[models]]\nid = "x"\n', "models[2].id", "taken by another row"),
         (LAB.replace("simulated", "openai"), "channels[1].base_url", "http(s) address"),
         (LAB + 'api_key = "env:NOT_SET"\n', "channels[1].api_key", "NOT_SET"),
         (LAB + 'api_key = ["literal", "env:NOT_SET"]\n', "channels[1].api_key", "NOT_SET"),

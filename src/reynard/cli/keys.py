@@ -215,7 +215,9 @@ async def _found(store: Keys, key_id: str) -> Key:
 
 def _change(config_file: str | None, data: str | None, key_id: str, changes: dict[str, Any]) -> None:
     async def change(store: Keys) -> None:
-        await store.update_key(replace(await _found(store, key_id), **changes))
+        key = await _found(store, key_id)
+        while not await store.update_key(replace(key, **changes), was=key):
+            key = await _found(store, key_id)  # somebody else changed it just now
 
     _with_store(config_file, data, change)
 

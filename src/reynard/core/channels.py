@@ -26,7 +26,7 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     reasoning: ReasoningWord = "effort"
     takes_reasoning_back: bool = True
-    unsupported: frozenset[str] = frozenset()
+    unsupported: tuple[str, ...] = ()
 
 
 class Mapped(Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,9 @@ T = TypeVar("T")
 LONGEST_EXPLAINED = 1_000_000
 """Bytes; a broken body beyond it is not read a second time to find the field."""
 
+LONGEST_NAME = 100
+"""Characters of a client's own field name that an error repeats."""
+
 _anything = msgspec.json.Decoder(msgspec.Raw)
 _WHERE = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
@@ -49,7 +52,8 @@ def invalid(error: msgspec.ValidationError) -> InvalidParam:
     if field is None:
         where = path or "the body"
         return InvalidParam(f"`{where}`: {_plain(reason)}.", param=path or None)
-    param = f"{path}.{field.group(1)}" if path else field.group(1)
+    name = field.group(1)[:LONGEST_NAME]
+    param = f"{path}.{name}" if path else name
     if "required" in reason:
         return InvalidParam(f"`{param}` is required and missing.", param=param)
     return InvalidParam(f"`{param}` is not a field that is taken here. Remove it, or check its spelling.", param=param)

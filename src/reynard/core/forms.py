@@ -74,6 +74,10 @@ class CustomForm(Generation, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     sync: bool = False
 
 
+LONGEST_UNCOUNTED: Final = 1_000_000  # bytes
+MOST_VALUES: Final = 500_000
+MOST_NESTED: Final = 100_000
+
 PromptForm = TextForm | VisionForm | VideoForm | AudioForm
 FORMS: Final[dict[Form, type[PromptForm | CustomForm]]] = {
     "text": TextForm,
@@ -119,17 +123,19 @@ def parse(body: bytes) -> Submission:
     Raises `MalformedBody` (not JSON), `InvalidForm` (no form, or two), `InvalidParam` (naming the field).
     """
     form = tell(body)
+    _check_count(body)
     asked = decode(_decoders[form], body)
     if isinstance(asked, CustomForm):
-        _check_depth(asked)
+        _check(asked)
         return Submission("custom", asked, asked.sync)
     return Submission(form, _generation(asked), asked.sync)
 
 
 def parse_chat(body: bytes) -> Generation:
     """The body of `POST /v1/chat/completions`: the custom form, whose `sync` is settled by the path."""
+    _check_count(body)
     asked = cast("CustomForm", decode(_decoders["custom"], body))
-    _check_depth(asked)
+    _check(asked)
     return asked
 
 
@@ -182,10 +188,23 @@ def _content(form: PromptForm) -> str | tuple[Block, ...]:
             return form.prompt
 
 
-def _check_depth(generation: Generation) -> None:
+def _check(generation: Generation) -> None:
+    """What the types do not say."""
+    if generation.stream_options is not None and not generation.stream:
+        raise InvalidParam("`stream_options` needs `stream: true`.", param="stream_options")
     for field in OPEN_FIELDS:
         if too_deep(getattr(generation, field)):
             raise InvalidParam(f"`{field}` nests deeper than {MAX_JSON_DEPTH} levels.", param=field)
+
+
+def _check_count(body: bytes) -> None:
+    """Large media is a few long strings; millions of small values are nothing that a model takes, and slow to read."""
+    if len(body) > LONGEST_UNCOUNTED and (
+        body.count(b",") > MOST_VALUES or body.count(b"{") + body.count(b"[") > MOST_NESTED
+    ):
+        raise InvalidParam(
+            f"The body has too many values: at most {MOST_VALUES}, and {MOST_NESTED} objects and arrays."
+        )
 
 
 def _listed(fields: list[str]) -> str:

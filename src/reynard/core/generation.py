@@ -66,6 +66,7 @@ class Generation(Struct, kw_only=True, frozen=True, omit_defaults=True):
 
 
 MAX_JSON_DEPTH = 64
+FLAT = frozenset({str, int, float, bool, type(None)})
 OPEN_FIELDS = (
     "messages",
     "tools",
@@ -85,7 +86,7 @@ def too_deep(value: Any, room: int = MAX_JSON_DEPTH) -> bool:
     if isinstance(value, Struct):
         return any(too_deep(getattr(value, field), room) for field in value.__struct_fields__)
     if isinstance(value, dict):
-        return room == 0 or any(too_deep(item, room - 1) for item in value.values())
+        return room == 0 or any(too_deep(item, room - 1) for item in value.values() if type(item) not in FLAT)
     if isinstance(value, list | tuple):
-        return room == 0 or any(too_deep(item, room - 1) for item in value)
+        return room == 0 or any(too_deep(item, room - 1) for item in value if type(item) not in FLAT)
     return False

@@ -228,7 +228,8 @@ def _tool(generation: Generation) -> tuple[str, str] | None:
     choice = generation.tool_choice
     if not functions or choice == "none" or isinstance(generation.messages[-1], ToolMessage):
         return None
-    named = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+    asked = choice.get("function") if isinstance(choice, dict) else None
+    named = asked.get("name") if isinstance(asked, dict) else None
     function = next((f for f in functions if f.name == named), functions[0])
     properties = (function.parameters or {}).get("properties", {})
     example = {name: _example(schema) for name, schema in properties.items()} if isinstance(properties, dict) else {}

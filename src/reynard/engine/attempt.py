@@ -1,13 +1,13 @@
 """One attempt: one generation, one channel, one upstream call, with its clocks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final, Protocol
 
 from msgspec import Struct
 
-from reynard.core.assembly import Assembly
+from reynard.core.assembly import Assembly, says_nothing
 from reynard.core.chat import Chunk, Completion, encode
 from reynard.core.errors import GenerationError
 from reynard.core.generation import Generation
@@ -16,6 +16,7 @@ from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRespons
 
 MAX_ANSWER_BYTES: Final = 64_000_000
 MAX_ERROR_BYTES: Final = 64_000
+LINGER_S: Final = 0.5
 
 
 class Identity(Struct, frozen=True):
@@ -45,7 +46,7 @@ async def complete(generation: Generation, route: Route, identity: Identity) -> 
         body = await _body(response, route)
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
-    return completion
+    return with_content(completion)
 
 
 async def stream(generation: Generation, route: Route, identity: Identity, sink: Sink) -> Completion:
@@ -56,28 +57,49 @@ async def stream(generation: Generation, route: Route, identity: Identity, sink:
     async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:
         if response.status != 200:
             await _body(response, route)
-        async for part in response.parts():
-            clock.tick()
-            await delivery.take(decoder.feed(part))
+        async with aclosing(response.parts()) as parts:
+            async for part in parts:
+                clock.hold()  # how fast the reader is, is not the provider's affair
+                await delivery.take(decoder.feed(part))
+                clock.tick()
+                if decoder.done:
+                    await _drain(parts)
+                    break
     await delivery.take(decoder.close())
-    return delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model)
+    whole = delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model)
+    return with_content(whole)
+
+
+async def _drain(parts: AsyncIterator[bytes]) -> None:
+    """The end of the body, if it comes at once: then the connection can be used again."""
+    with suppress(TimeoutError, ConnectionBroken):
+        async with asyncio.timeout(LINGER_S):
+            await anext(parts, None)
 
 
 class _Delivery:
     """Names the chunks, keeps count of what they amount to, and hands them on as bytes."""
 
-    __slots__ = ("_identity", "_shows_usage", "_sink", "assembly")
+    __slots__ = ("_identity", "_shows_usage", "_sink", "_size", "assembly")
 
     def __init__(self, identity: Identity, sink: Sink, shows_usage: bool) -> None:
         self.assembly = Assembly()
         self._identity = identity
         self._sink = sink
         self._shows_usage = shows_usage
+        self._size = 0
 
-    async def take(self, chunks: Sequence[Chunk]) -> None:
-        encoded = [encode(chunk) for chunk in chunks if self._is_shown(chunk)]
-        if encoded:
-            await self._sink.put(encoded)
+    async def take(self, chunks: Iterable[Chunk]) -> None:
+        """Delivers `chunks`, also those in front of a failure."""
+        encoded: list[bytes] = []
+        try:
+            encoded.extend(encode(chunk) for chunk in chunks if self._is_shown(chunk))
+            self._size += sum(map(len, encoded))
+            if self._size > MAX_ANSWER_BYTES:
+                raise GenerationError("upstream_error", "The provider's answer is longer than the gateway takes.")
+        finally:
+            if encoded:
+                await self._sink.put(encoded)
 
     def _is_shown(self, chunk: Chunk) -> bool:
         """Names and counts `chunk`. The gateway asks for the usage itself; a client that did not is not shown it."""
@@ -101,6 +123,10 @@ class _Clock:
         self._idle_s = route.channel.idle_timeout_s
         self._deadline = self._loop.time() + route.channel.total_timeout_s
 
+    def hold(self) -> None:
+        """Only the total time runs."""
+        self._timeout.reschedule(self._deadline)
+
     def tick(self) -> None:
         """Something came."""
         self._timeout.reschedule(min(self._loop.time() + self._idle_s, self._deadline))
@@ -109,7 +135,7 @@ class _Clock:
 @asynccontextmanager
 async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
     """A place on the channel, and a clock that has `first_s` until its first tick; wire failures become the task's."""
-    async with route.gate:
+    async with route.place():
         try:
             async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
                 yield _Clock(timeout, route)
@@ -123,10 +149,33 @@ async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
             ) from error
 
 
+def with_content(completion: Completion) -> Completion:
+    """`completion`, if there is anything in it. Raises `GenerationError`."""
+    if not says_nothing(completion):
+        return completion
+    if any(choice.finish_reason == "content_filter" for choice in completion.choices):
+        raise GenerationError("content_policy_violation", "The provider withheld the whole answer. Change the request.")
+    raise GenerationError(
+        "generation_failed_no_content", "The provider answered with nothing. Try again, or change the request."
+    )
+
+
+async def _beginning(response: WireResponse, limit: int) -> bytes:
+    """As much of the body as there is, and as is worth reading."""
+    found = b""
+    with suppress(ConnectionBroken):
+        async with aclosing(response.parts()) as parts:
+            async for part in parts:
+                found += part
+                if len(found) >= limit:
+                    break
+    return found[:limit]
+
+
 async def _body(response: WireResponse, route: Route) -> bytes:
     """The body of a 200. Raises what the dialect makes of any other status."""
     if response.status == 200:
         return await response.read(MAX_ANSWER_BYTES)
-    error = route.codec.decode_error(response.status, await response.read(MAX_ERROR_BYTES))
+    error = route.codec.decode_error(response.status, await _beginning(response, MAX_ERROR_BYTES))
     error.retry_after_s = response.retry_after_s
     raise error

@@ -9,6 +9,7 @@ from reynard.core.errors import (
     GenerationError,
     Overloaded,
     PermissionDenied,
+    StoreUnavailable,
     StreamExpired,
     StreamNotAvailable,
     TaskAlreadyFinished,
@@ -32,11 +33,12 @@ from reynard.core.task import (
 from reynard.engine.access import Access
 from reynard.engine.attempt import Sink
 from reynard.engine.failover import Failover
+from reynard.engine.jobs import Jobs
 from reynard.engine.routes import Routes
-from reynard.engine.worker import Capacity, Run, Worker, identity_of
+from reynard.engine.worker import Capacity, Run, Worker, identity_of, until_kept
 from reynard.ports.chunks import Batch, ChunkLog, StreamEnd
 from reynard.ports.clock import Chance, Clock
-from reynard.ports.store import Store, TaskFilter
+from reynard.ports.store import Store, TaskFilter, TaskPage
 
 Keep = Callable[[Task, bytes | None], Awaitable[object]]
 """How a sync call's task is kept at its end."""
@@ -69,6 +71,7 @@ class Engine:
         chance: Chance,
         capacity: Capacity,
         policy: RunPolicy,
+        jobs: Jobs,
     ) -> None:
         self.access = access
         self._store = store
@@ -80,7 +83,9 @@ class Engine:
         self._chance = chance
         self._capacity = capacity
         self._policy = policy
+        self._jobs = jobs
         self._calls: dict[str, Run] = {}
+        self._stopping = False
 
     @property
     def routes(self) -> Routes:
@@ -92,7 +97,10 @@ class Engine:
         await self._worker.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Lets what runs come to its end for `grace_s`; then cuts the sync calls, and gives the tasks back."""
+        """Lets what runs come to its end for `grace_s`; then cuts the sync calls, and gives the tasks back. Once."""
+        if self._stopping:
+            return
+        self._stopping = True
         self._worker.close_door()
         running = [run.ended for run in (*self._calls.values(), *self._worker.runs.values())]
         if running:
@@ -103,8 +111,8 @@ class Engine:
         await self._worker.stop()
 
     async def check_ready(self) -> None:
-        """Raises `StoreUnavailable` unless the store answers."""
-        await self._store.count_pending()
+        """Raises `StoreUnavailable` unless the store takes writes."""
+        await self._worker.beat()
 
     async def submit(self, submission: Submission, caller: Key) -> Task:
         """A durable task: on disk when this returns, already claimed if this node has room."""
@@ -138,6 +146,9 @@ class Engine:
         announce(run.task.id)
         try:
             await self._store.insert(run.task, None)
+        except asyncio.CancelledError:  # the client left; the row is on its way all the same, and its end follows it
+            await self._end(run, Cancelled(), None, self._store.save)
+            raise
         except BaseException:
             self._forget(run)
             raise
@@ -159,10 +170,10 @@ class Engine:
             else:  # it waits in the store, for this node or another
                 await asyncio.sleep(min(left, POLL_S))
 
-    async def tasks(self, wanted: TaskFilter) -> list[Found]:
+    async def tasks(self, wanted: TaskFilter) -> TaskPage:
         """A page of the caller's tasks."""
-        found = await self._store.list_tasks(wanted)
-        return [(self._fresh(task), result) for task, result in found]
+        page = await self._store.list_tasks(wanted)
+        return TaskPage([(self._fresh(task), result) for task, result in page.tasks], page.has_more)
 
     async def cancel(self, task_id: str, caller: Key) -> Task:
         """The task, cancelled, with its upstream call cut. Raises `TaskNotFound`, `TaskAlreadyFinished`."""
@@ -264,6 +275,10 @@ class Engine:
             await self._end(run, Failed(TaskError.of(error)), None, keep)
             raise
         except asyncio.CancelledError:
+            if self._stopping and not run.cancelling:
+                stopped = GenerationError("server_restarted", "The gateway is stopping. Send the call again.")
+                await self._end(run, Failed(TaskError.of(stopped)), None, keep)
+                raise stopped from None
             await self._end(run, Cancelled(), None, keep)
             if run.cancelling:
                 raise CallCancelled(f"The task `{run.task.id}` was cancelled by another call.") from None
@@ -276,10 +291,24 @@ class Engine:
         return completion
 
     async def _end(self, run: Run, event: Event, result: bytes | None, keep: Keep) -> None:
+        """The end, kept however long the store needs, whether or not the client waits for it."""
         run.job = None
-        run.task = self._after(run.task, event)
+        task = self._after(run.task, event)
         try:
-            await keep(run.task, result)
+            await keep(task, result)
+        except StoreUnavailable:
+            await asyncio.shield(self._jobs.start(self._keep_end(run, task, result, keep)))
+        except asyncio.CancelledError:  # the client left; what was asked of the store is kept all the same
+            self._forget(run)
+            raise
+        else:
+            run.task = task
+            self._forget(run)
+
+    async def _keep_end(self, run: Run, task: Task, result: bytes | None, keep: Keep) -> None:
+        try:
+            await until_kept(lambda: keep(task, result), task.id)
+            run.task = task
         finally:
             self._forget(run)
 

@@ -1,7 +1,8 @@
 """Which ways lead to a model: a snapshot of the catalogue and the channels, exchanged whole when they change."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 
 from reynard.core.catalogue import Catalogue, Model, check, with_defaults
 from reynard.core.channels import Channel
@@ -17,13 +18,29 @@ from reynard.ports.transport import Transport
 class Route:
     """A channel, with what speaks its dialect, what carries it there, and the gate that keeps to its concurrency."""
 
-    __slots__ = ("channel", "codec", "gate", "transport")
+    __slots__ = ("_calls", "channel", "codec", "gate", "quiet", "transport")
 
     def __init__(self, channel: Channel, codec: Codec, transport: Transport) -> None:
         self.channel = channel
         self.codec = codec
         self.transport = transport
         self.gate = asyncio.Semaphore(channel.concurrency)
+        self.quiet = asyncio.Event()  # set while no call is under way, or waits at the gate
+        self.quiet.set()
+        self._calls = 0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place on the channel, waited for if need be."""
+        self._calls += 1
+        self.quiet.clear()
+        try:
+            async with self.gate:
+                yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self.quiet.set()
 
 
 class Routes:
@@ -59,10 +76,15 @@ class Routes:
         return with_defaults(generation, model, form)
 
     def ordered(self, generation: Generation, uniform: Uniform) -> list[Route]:
-        """The routes that can carry the request, in the order in which to ask them."""
+        """The routes that can carry the request, in the order in which to ask them; those that are full come last."""
         routes = {
             route.channel.name: route
             for route in self._to.get(generation.model, ())
             if route.codec.unsupported(generation, route.channel) is None
         }
-        return [routes[channel.name] for channel in order([route.channel for route in routes.values()], uniform)]
+        ordered = [routes[channel.name] for channel in order([route.channel for route in routes.values()], uniform)]
+        return sorted(ordered, key=_is_full)
+
+
+def _is_full(route: Route) -> bool:
+    return route.gate.locked()

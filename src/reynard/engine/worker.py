@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -31,11 +32,14 @@ from reynard.ports.chunks import ChunkLog
 from reynard.ports.clock import Clock
 from reynard.ports.store import Store
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 LEASE_S: Final = 30.0
 BEAT_S: Final = 10.0
 STORE_RETRY_S: Final = 0.5
+GIVE_BACK_S: Final = 5.0
 RECOVERED_AT_ONCE: Final = 500
 
 
@@ -50,13 +54,14 @@ class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Run:
     """A task under way on this node."""
 
-    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "task")
+    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "settling", "task")
 
     def __init__(self, task: Task, generation: Generation) -> None:
         self.task = task
         self.generation = generation
         self.job: asyncio.Task[object] | None = None  # set while it can be cancelled
         self.cancelling = False
+        self.settling = False  # its end is on the way to the store: too late for anything else
         self.marking: asyncio.Task[None] | None = None  # the first reader's mark, on its way to the store
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -65,6 +70,16 @@ class Run:
         self.cancelling = True
         if self.job is not None:
             self.job.cancel()
+
+
+async def until_kept(keep: Callable[[], Awaitable[T]], task_id: str) -> T:
+    """What `keep` returns, after as many tries as it takes the store to be there again."""
+    while True:
+        try:
+            return await keep()
+        except StoreUnavailable:
+            log.error("the store cannot keep the end of task %s yet", task_id)
+            await asyncio.sleep(STORE_RETRY_S)
 
 
 def identity_of(task: Task) -> Identity:
@@ -133,9 +148,10 @@ class Worker:
 
     async def start(self) -> None:
         """Takes the lease, and from then on claims."""
-        await self._beat()
+        await self.beat()
         self._behind.set()
         self._jobs.start(self._keep_lease())
+        self._jobs.start(self._keep_recovering())
         self._jobs.start(self._keep_claiming())
 
     def close_door(self) -> None:
@@ -149,7 +165,7 @@ class Worker:
             if run.job is not None:
                 run.job.cancel()
         if self.runs:
-            await asyncio.wait([run.ended for run in self.runs.values()], timeout=LEASE_S)
+            await asyncio.wait([run.ended for run in self.runs.values()], timeout=GIVE_BACK_S)
         await self._store.retire(self.id)
 
     @property
@@ -182,6 +198,11 @@ class Worker:
 
     async def mark_read(self, run: Run) -> None:
         """On disk, before any subscriber gets its first chunk, so that a restart knows. Raises `StoreUnavailable`."""
+        if run.settling:
+            await asyncio.wait((run.ended,))
+            if not run.task.is_ended:
+                raise StoreUnavailable("The gateway is restarting. Read the stream again in a moment.")
+            return
         if run.marking is None and not run.task.read and not run.task.is_ended:
             run.marking = self._jobs.start(self._mark_read(run))
         if run.marking is not None:
@@ -201,9 +222,12 @@ class Worker:
         """The task to its end."""
         run.job = asyncio.current_task()
         event, result = await self._outcome(run)
-        run.job = None  # from here on a cancellation comes too late
-        await self._settle(run, event, result)
-        self.drop(run)
+        run.job = None
+        run.settling = True
+        try:
+            await self._settle(run, event, result)
+        finally:
+            self.drop(run)
 
     async def _outcome(self, run: Run) -> tuple[Event, bytes | None]:
         try:
@@ -224,39 +248,47 @@ class Worker:
             return Failed(TaskError("upstream_error", "The gateway failed to handle the answer. Try again.")), None
 
     async def _settle(self, run: Run, event: Event, result: bytes | None) -> None:
-        """Writes the end down, however long the store needs for it; then tells those who wait."""
-        run.task = transition(run.task, event, self._clock.now(), self._policy)
-        while not await self._kept(run.task, result):
-            found = await self._store.find(run.task.id)
+        """Writes the end down, however long the store needs for it; nobody is told of it before."""
+        task = transition(run.task, event, self._clock.now(), self._policy)
+        while not await self._kept(task, result):
+            found = await self._store.find(task.id)
             if found is None or found[0].owner != self.id:
-                log.warning("task %s was changed by another worker; this run of it is dropped", run.task.id)
+                log.warning("task %s was changed by another worker; this run of it is dropped", task.id)
                 return
-            run.task = transition(found[0], event, self._clock.now(), self._policy)
+            task = transition(found[0], event, self._clock.now(), self._policy)
+        run.task = task
         if run.task.stream and run.task.is_ended:
             cancelled = isinstance(event, Cancelled)
             await self._chunks.close_stream(run.task.id, error=run.task.error, cancelled=cancelled)
 
     async def _kept(self, task: Task, result: bytes | None) -> bool:
-        """Whether the store has `task` now, after as many tries as it took to reach it."""
-        while True:
-            try:
-                return await self._store.save(task, result)
-            except StoreUnavailable:
-                log.error("the store cannot keep the end of task %s yet", task.id)
-                await asyncio.sleep(STORE_RETRY_S)
+        """Whether the store has `task` now."""
+        return await until_kept(lambda: self._store.save(task, result), task.id)
 
     async def _keep_lease(self) -> None:
-        await self._recover()
         while True:
             await asyncio.sleep(BEAT_S)
-            try:
-                await self._beat()
-                await self._recover()
-                await self._chunks.sweep()
-            except StoreUnavailable:
-                log.error("the store cannot keep the lease; trying again")
+            await self._tried(self.beat, "keep the lease")
 
-    async def _beat(self) -> None:
+    async def _keep_recovering(self) -> None:
+        while True:
+            good = await self._tried(self._recover, "recover tasks") and await self._tried(self._chunks.sweep, "sweep")
+            await asyncio.sleep(BEAT_S if good else STORE_RETRY_S)
+
+    async def _tried(self, work: Callable[[], Awaitable[object]], what: str) -> bool:
+        """Whether `work` was done; a failure is logged, and the loop that asked goes on."""
+        try:
+            await work()
+        except StoreUnavailable:
+            log.error("the store is not to be reached to %s; trying again", what)
+            return False
+        except Exception:
+            log.exception("failed to %s; trying again", what)
+            return False
+        return True
+
+    async def beat(self) -> None:
+        """Renews the lease. Raises `StoreUnavailable`."""
         await self._store.beat(self.id, self._clock.now() + LEASE_S)
         self.pending = await self._store.count_pending()
 
@@ -285,14 +317,26 @@ class Worker:
                 self._room.clear()
                 continue
             self._behind.clear()
-            try:
-                claimed = await self._store.claim(self.id, room, self._clock.now())
-            except StoreUnavailable:
+            if not await self._tried(partial(self._claim, room), "claim tasks"):
+                self._behind.set()
                 await asyncio.sleep(STORE_RETRY_S)
-                self._behind.set()
-                continue
-            self.pending = max(0, self.pending - len(claimed))
-            if len(claimed) == room:
-                self._behind.set()
-            for task, generation in claimed:
+
+    async def _claim(self, room: int) -> None:
+        claimed = await self._store.claim(self.id, room, self._clock.now())
+        self.pending = max(0, self.pending - len(claimed))
+        if len(claimed) == room:
+            self._behind.set()
+        for task, generation in claimed:
+            if generation is None:
+                self._jobs.start(self._give_up(task))
+            else:
                 self.begin(self.reserve(task, generation))
+
+    async def _give_up(self, task: Task) -> None:
+        """For a task that another version of this program wrote, and this one cannot read."""
+        error = TaskError(
+            "server_restarted", "The gateway was changed since, and cannot read the task. Submit it again."
+        )
+        failed = transition(task, Failed(error), self._clock.now(), self._policy)
+        if await self._kept(failed, None) and task.stream:
+            await self._chunks.close_stream(task.id, error=error)

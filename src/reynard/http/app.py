@@ -1,13 +1,11 @@
 """The ASGI application."""
 
 import re
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -19,6 +17,7 @@ from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
 from reynard.http import described, errors, generations, health, models, tasks
 from reynard.http.presence import ClientGone
+from reynard.http.requests import new_request_id
 from reynard.ports.clock import Clock
 
 EXPOSED: Final = [
@@ -56,17 +55,6 @@ def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors
     """The application over `engine`."""
     app = Starlette(
         routes=ROUTES,
-        middleware=[
-            Middleware(RequestId),
-            Middleware(
-                CORSMiddleware,
-                allow_origins=cors_origins,
-                allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
-                allow_headers=["*"],
-                expose_headers=EXPOSED,
-                max_age=86_400,
-            ),
-        ],
         exception_handlers={
             ReynardError: errors.on_reynard_error,
             HTTPException: errors.on_http_exception,
@@ -81,7 +69,15 @@ def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors
     app.state.clock = clock
     app.state.max_body_bytes = max_body_bytes
     app.state.ping_s = PING_S
-    return app
+    shared = CORSMiddleware(
+        app,
+        allow_origins=cors_origins,
+        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+        max_age=86_400,
+    )
+    return Edge(shared)  # outside of everything, so that a 500 has its headers too
 
 
 async def _nobody(request: Request, error: Exception) -> Response:
@@ -89,8 +85,11 @@ async def _nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=499)
 
 
-class RequestId:
-    """`x-request-id` on every answer: the client's own if it is sane, else a new one."""
+class Edge:
+    """`x-request-id` on every answer: the client's own if it is sane, else a new one.
+
+    A defect is answered and logged further in, and then raised once more by Starlette: it ends here.
+    """
 
     SANE: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -103,16 +102,23 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         header = (b"x-request-id", self._of(scope))
+        answered = False
 
         async def send_with_id(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
+                answered = True
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            if not answered:
+                raise
 
     def _of(self, scope: Scope) -> bytes:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and self.SANE.fullmatch(value):
                 return bytes(value)
-        return b"req-" + secrets.token_hex(12).encode()
+        return new_request_id()

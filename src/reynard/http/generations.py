@@ -90,6 +90,8 @@ class SyncStream(Response):
             async with while_present(self._request):
                 await engine.relay(self._submission, self._caller, sink, sink.announce)
                 await sink.end()
+        except ClientGone:
+            return
         except ReynardError as error:
             if sink.started:
                 await sink.end(error)

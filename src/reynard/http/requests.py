@@ -1,5 +1,6 @@
 """What the routes read of a request: the caller, the body, a number in the query."""
 
+import secrets
 from typing import Any
 
 from starlette.datastructures import State
@@ -32,6 +33,11 @@ async def caller_of(request: Request) -> Key:
     """The key that calls. Raises `AuthenticationFailed`."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     return await services(request).engine.access.authenticate(secret.strip() if scheme.lower() == "bearer" else None)
+
+
+def new_request_id() -> bytes:
+    """For a client that brought none."""
+    return b"req-" + secrets.token_hex(12).encode()
 
 
 async def json_body(request: Request) -> bytes:

@@ -38,11 +38,11 @@ async def list_tasks(request: Request) -> Response:
         model=query.get("model"),
         created_after=number(request, "created_after", None, least=0, most=2**53),
         after=query.get("after"),
-        limit=limit + 1,
+        limit=limit,
     )
     found = await services(request).engine.tasks(wanted)
     now = services(request).clock.now()
-    page = views.TaskList(data=[views.view(task, caller, now) for task in found[:limit]], has_more=len(found) > limit)
+    page = views.TaskList(data=[views.view(task, caller, now) for task in found.tasks], has_more=found.has_more)
     return Response(msgspec.json.encode(page), media_type=JSON)
 
 

@@ -1,6 +1,6 @@
 """One provider dialect, as pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 from reynard.core.channels import Channel
@@ -13,12 +13,17 @@ from reynard.ports.transport import WireRequest
 class StreamDecoder(Protocol):
     """Feed it bytes cut anywhere, get the same chunks."""
 
-    def feed(self, data: bytes) -> Sequence[Chunk]:
-        """The chunks that `data` completes. Raises `GenerationError` for an error event or what is no stream."""
+    @property
+    def done(self) -> bool:
+        """Whether the dialect's mark of the end was seen: nothing that follows it counts."""
         ...
 
-    def close(self) -> Sequence[Chunk]:
-        """The chunks that the end of the body completes. Raises `GenerationError` if the stream was not whole."""
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """The chunks that `data` completes; then raises `GenerationError` for an error event, or what is no stream."""
+        ...
+
+    def close(self) -> Iterator[Chunk]:
+        """The chunks that the end of the body completes; then raises `GenerationError` if the stream was not whole."""
         ...
 
 

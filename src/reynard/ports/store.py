@@ -21,6 +21,13 @@ class TaskFilter(Struct, frozen=True, kw_only=True):
     limit: int = 20
 
 
+class TaskPage(Struct, frozen=True):
+    """Tasks with their results; `has_more`: there are older ones."""
+
+    tasks: list[tuple[Task, bytes | None]]
+    has_more: bool
+
+
 class Tasks(Protocol):
     """What is answered is on disk: every writing method returns after the commit.
 
@@ -42,12 +49,15 @@ class Tasks(Protocol):
         """The task and its result."""
         ...
 
-    async def list_tasks(self, wanted: TaskFilter) -> list[tuple[Task, bytes | None]]:
-        """At most `wanted.limit`, newest first."""
+    async def list_tasks(self, wanted: TaskFilter) -> TaskPage:
+        """At most `wanted.limit`, newest first; fewer where the results are so large that a page would be too long."""
         ...
 
-    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation]]:
-        """The oldest pending tasks, now `owner`'s. Concurrent claims never overlap."""
+    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation | None]]:
+        """The oldest pending tasks, now `owner`'s. Concurrent claims never overlap.
+
+        None in place of a generation that cannot be read (another version of this program wrote it).
+        """
         ...
 
     async def count_pending(self) -> int:
@@ -78,8 +88,8 @@ class Keys(Protocol):
         """A new key."""
         ...
 
-    async def update_key(self, key: Key) -> bool:
-        """Replaces the key of the same id; False if there is none."""
+    async def update_key(self, key: Key, *, was: Key) -> bool:
+        """Replaces `was`, of the same id; False, and no change, if the store has another."""
         ...
 
     async def key_by_digest(self, digest: bytes) -> Key | None:

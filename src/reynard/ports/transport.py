@@ -1,6 +1,6 @@
 """A call to an upstream: bytes there, bytes back. Cancelling it closes the connection."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -32,7 +32,7 @@ class WireResponse(Protocol):
         """The whole body. Raises `ConnectionBroken` if it does not end as it said, or is longer than `limit`."""
         ...
 
-    def parts(self) -> AsyncIterator[bytes]:
+    def parts(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. Raises `ConnectionBroken` when it is cut."""
         ...
 
@@ -62,6 +62,3 @@ class ConnectFailed(TransportError):
 
 class ConnectionBroken(TransportError):
     """Reset, cut, or a body that lies about its length."""
-
-
-Headers = Mapping[str, str]

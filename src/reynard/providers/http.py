@@ -1,7 +1,7 @@
 """The way to a channel over HTTP: wreq, one connection pool for all channels. Why wreq: docs/decisions/0002."""
 
 import datetime
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import cycle
 from typing import Final
@@ -13,6 +13,7 @@ from wreq.dns import DnsOptions
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest
 
 MAX_IDLE_PER_HOST: Final = 256
+LONGEST_WAIT_S: Final = 86_400.0
 NOT_SENT: Final = (wire.ConnectionError, wire.ProxyConnectionError, wire.TlsError, wire.BuilderError)
 BROKEN: Final = (
     wire.ConnectionResetError,
@@ -50,12 +51,10 @@ class HTTPResponse:
 
     @property
     def retry_after_s(self) -> float | None:
-        """`Retry-After` in seconds, if it is a number of them (RFC 9110 10.2.3)."""
+        """`Retry-After`, if it is a number of seconds (RFC 9110 10.2.3); a day at the most."""
         value = self._response.headers.get("retry-after")
-        try:
-            return None if value is None else max(0.0, float(value))
-        except ValueError:
-            return None
+        seconds = b"" if value is None else bytes(value)
+        return min(float(seconds), LONGEST_WAIT_S) if seconds.isdigit() else None
 
     async def read(self, limit: int) -> bytes:
         """The whole body."""
@@ -76,7 +75,7 @@ class HTTPResponse:
             found.append(part)
         return b"".join(found)
 
-    async def parts(self) -> AsyncIterator[bytes]:
+    async def parts(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes."""
         try:
             async with self._response.stream() as stream:

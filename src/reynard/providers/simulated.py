@@ -4,7 +4,7 @@ With it `--demo` shows every model of the catalogue with no key and no network, 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -31,7 +31,7 @@ class SimulatedResponse:
         """The whole body."""
         return b"".join([part async for part in self.parts()])
 
-    async def parts(self) -> AsyncIterator[bytes]:
+    async def parts(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes."""
         for step in self._rest:
             match step:

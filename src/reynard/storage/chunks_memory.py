@@ -10,7 +10,19 @@ from reynard.ports.chunks import Batch, StreamEnd
 from reynard.ports.clock import Clock
 
 MOST_IN_BATCH: Final = 512
+MOST_BYTES_IN_BATCH: Final = 262_144
+STREAM_OVERHEAD: Final = 1_024  # bytes that a stream costs before its first chunk
 CHUNK_OVERHEAD: Final = 64  # bytes that an object and its place in a list cost
+
+
+def _bounded(chunks: list[bytes]) -> list[bytes]:
+    """As many of `chunks` as make a batch of a bounded size, and at least one."""
+    size = 0
+    for count, chunk in enumerate(chunks):
+        size += len(chunk)
+        if size > MOST_BYTES_IN_BATCH:
+            return chunks[: max(1, count)]
+    return chunks
 
 
 class _Stream:
@@ -18,7 +30,7 @@ class _Stream:
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
-        self.size = 0
+        self.size = STREAM_OVERHEAD
         self.end: StreamEnd | None = None
         self.ended_at = 0.0
         self.waiting: list[asyncio.Future[None]] = []
@@ -50,7 +62,7 @@ class MemoryChunkLog:
             self._size -= before.size
             self._ended.pop(task_id, None)
             fresh.waiting = before.waiting
-        self._streams[task_id] = fresh
+        self._keep(task_id, fresh)
 
     async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
         """See the port."""
@@ -70,7 +82,7 @@ class MemoryChunkLog:
         """See the port."""
         stream = self._streams.get(task_id)
         if stream is None:
-            stream = self._streams[task_id] = _Stream()
+            stream = self._keep(task_id, _Stream())
         stream.end = StreamEnd(len(stream.chunks), error, cancelled)
         stream.ended_at = self._clock.now()
         self._ended[task_id] = None
@@ -93,7 +105,7 @@ class MemoryChunkLog:
             if stream.end is not None and stream.end.error is not None:
                 return Batch((), stream.end)
             raise OffsetOutOfRange(f"`offset` {offset} is past the end: the stream has {have} chunks.", param="offset")
-        chunks = stream.chunks[offset : offset + MOST_IN_BATCH]
+        chunks = _bounded(stream.chunks[offset : offset + MOST_IN_BATCH])
         return Batch(chunks, stream.end if offset + len(chunks) == have else None)
 
     async def sweep(self) -> None:
@@ -104,6 +116,11 @@ class MemoryChunkLog:
             if self._streams[task_id].ended_at > oldest:
                 break
             self._forget(task_id)
+
+    def _keep(self, task_id: str, stream: _Stream) -> _Stream:
+        self._streams[task_id] = stream
+        self._size += stream.size
+        return stream
 
     def _has_news(self, stream: _Stream, offset: int) -> bool:
         return offset != len(stream.chunks) or stream.end is not None

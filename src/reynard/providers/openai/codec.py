@@ -1,13 +1,12 @@
 """OpenAI Chat Completions: https://platform.openai.com/docs/api-reference/chat."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from reynard.core.assembly import says_nothing
 from reynard.core.channels import Channel, ReasoningWord
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import GenerationError, UnsupportedOptions
@@ -15,7 +14,15 @@ from reynard.core.generation import Generation
 from reynard.core.messages import AssistantMessage, Message
 from reynard.ports.transport import WireRequest
 from reynard.providers.openai import errors
-from reynard.providers.openai.wire import WireAnswer, WireChunk, WireChunkChoice, WireCompletion, WireDelta, WireUsage
+from reynard.providers.openai.wire import (
+    Number,
+    WireAnswer,
+    WireChunk,
+    WireChunkChoice,
+    WireCompletion,
+    WireDelta,
+    WireUsage,
+)
 from reynard.providers.sse import Event, EventTooLarge, SSEParser
 
 OWN: Final = frozenset(
@@ -25,6 +32,7 @@ PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field n
 """Parameters that go through under their own name."""
 
 DONE: Final = b"[DONE]"
+MOST_TOKENS: Final = 10**12
 FINISH_REASONS: Final = {"function_call": "function_call", "max_tokens": "length", "eos": "stop", "end_turn": "stop"}
 
 _encoder = msgspec.json.Encoder()
@@ -38,8 +46,11 @@ class OpenAICodec:
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
-        if generation.reasoning is not None and quirks.reasoning == "none":
-            return "reasoning"
+        if quirks.reasoning == "none":
+            if generation.reasoning is not None:
+                return "reasoning"
+            if generation.reasoning_effort is not None:
+                return "reasoning_effort"
         for field in quirks.unsupported:
             if getattr(generation, field, None) is not None:
                 return field
@@ -80,8 +91,8 @@ class OpenAICodec:
         for choice in completion.choices or ():
             choice.message = _answer(choice.message)
             choice.finish_reason = _finish(choice.finish_reason) or "stop"
-        if not completion.choices or says_nothing(completion):
-            raise nothing(any(choice.finish_reason == "content_filter" for choice in completion.choices or ()))
+        if completion.choices is None:
+            completion.choices = []
         return completion
 
     def stream_decoder(self) -> "OpenAIStreamDecoder":
@@ -96,25 +107,25 @@ class OpenAICodec:
 class OpenAIStreamDecoder:
     """`data: {chunk}` lines up to `data: [DONE]`, which some servers forget: the finish reasons are the real mark."""
 
-    __slots__ = ("_begun", "_done", "_ended", "_failure", "_parser")
+    __slots__ = ("_begun", "_ended", "_parser", "done")
 
     def __init__(self) -> None:
         self._parser = SSEParser()
         self._begun: set[int] = set()
         self._ended: set[int] = set()
-        self._done = False
-        self._failure: GenerationError | None = None  # behind chunks that are not to be lost with it
+        self.done = False
 
-    def feed(self, data: bytes) -> Sequence[Chunk]:
-        """The chunks that `data` completes. A failure that follows them is raised by the next call."""
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """The chunks that `data` completes, one by one: a failure behind them takes none of them along."""
         try:
-            return self._chunks(self._parser.feed(data))
+            events = self._parser.feed(data)
         except EventTooLarge:
             raise _garbled() from None
+        return self._chunks(events)
 
-    def close(self) -> Sequence[Chunk]:
-        """The last chunks. Raises `GenerationError` unless every choice that began has ended."""
-        chunks = self._chunks(self._parser.close())
+    def close(self) -> Iterator[Chunk]:
+        """The last chunks. Raises `GenerationError` behind them unless every choice that began has ended."""
+        yield from self._chunks(self._parser.close())
         if not self._begun:
             raise GenerationError(
                 "generation_failed_no_content", "The provider sent an empty stream. Try again.", failover=True
@@ -123,36 +134,26 @@ class OpenAIStreamDecoder:
             raise GenerationError(
                 "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
             )
-        return chunks
 
-    def _chunks(self, events: list[Event]) -> list[Chunk]:
-        if self._failure is not None:
-            raise self._failure
-        found: list[Chunk] = []
+    def _chunks(self, events: list[Event]) -> Iterator[Chunk]:
         for event in events:
-            if self._done:
-                break
             if event.data == DONE:
-                self._done = True
-                continue
-            try:
-                chunk = self._chunk(event)
-            except GenerationError as failure:
-                if not found:
-                    raise
-                self._failure = failure
-                break
+                self.done = True
+            if self.done:
+                return
+            chunk = self._chunk(event)
             if chunk is not None:
-                found.append(chunk)
-        return found
+                yield chunk
 
     def _chunk(self, event: Event) -> Chunk | None:
         try:
             chunk = _chunks.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _garbled() from None
-        if chunk.error is not None or event.name == "error":
+        if chunk.error is not None:
             raise errors.of_event(chunk.error)
+        if event.name == "error":
+            raise errors.of_event(msgspec.json.decode(event.data))
         chunk.object = "chat.completion.chunk"
         chunk.usage = _counted(chunk.usage)
         if chunk.choices is None:
@@ -171,17 +172,6 @@ class OpenAIStreamDecoder:
         self._begun.add(choice.index)
         if choice.finish_reason is not None:
             self._ended.add(choice.index)
-
-
-def nothing(filtered: bool) -> GenerationError:
-    """The error for an answer with nothing in it."""
-    if filtered:
-        return GenerationError(
-            "content_policy_violation", "The provider withheld the whole answer. Change the request."
-        )
-    return GenerationError(
-        "generation_failed_no_content", "The provider answered with nothing. Try again, or change the request."
-    )
 
 
 def _settle_delta(choice: WireChunkChoice) -> None:
@@ -207,6 +197,9 @@ def _answer(message: WireAnswer) -> WireAnswer:
         message.reasoning = None
     if message.content is not None and not isinstance(message.content, str):
         message.content = _joined(message.content)
+    for call in message.tool_calls or ():
+        if call.function is not None and not isinstance(call.function.arguments, str):
+            call.function.arguments = json.dumps(call.function.arguments or {}, ensure_ascii=False)
     message.reasoning_content = message.reasoning_content or None
     message.tool_calls = message.tool_calls or None
     return message
@@ -224,10 +217,15 @@ def _finish(reason: str | None) -> str | None:
 
 def _counted(usage: WireUsage | None) -> WireUsage | None:
     if usage is not None:
-        usage.prompt_tokens = int(usage.prompt_tokens or 0)
-        usage.completion_tokens = int(usage.completion_tokens or 0)
-        usage.total_tokens = int(usage.total_tokens or usage.prompt_tokens + usage.completion_tokens)
+        usage.prompt_tokens = _count(usage.prompt_tokens)
+        usage.completion_tokens = _count(usage.completion_tokens)
+        usage.total_tokens = _count(usage.total_tokens) or usage.prompt_tokens + usage.completion_tokens
     return usage
+
+
+def _count(tokens: Number) -> int:
+    """A number of tokens that can be one."""
+    return 0 if tokens is None or not 0 <= tokens <= MOST_TOKENS else int(tokens)
 
 
 def _messages(messages: tuple[Message, ...], channel: Channel) -> tuple[Message, ...]:

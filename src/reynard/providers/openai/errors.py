@@ -77,7 +77,10 @@ _SECRET = re.compile(
     r"|\b(?:AIza|eyJ)[\w.-]{10,}"
     r"|\b(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{32,}"
     r"|https?://\S+"
-    r"|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?",
+    r"|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?"
+    r"|\[[0-9a-f:.]*:[0-9a-f:.]*\](?::\d+)?"
+    r"|\b(?=[\w.-]*[a-z])[\w-]+(?:\.[\w-]+)*:\d{2,5}\b"
+    r"|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|localdomain|lan|corp|svc|cluster)\b",
     re.IGNORECASE,
 )
 _errors = msgspec.json.Decoder(WireError | list[WireError])

@@ -8,7 +8,19 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from reynard.core.chat import Answer, Choice, Chunk, ChunkChoice, Completion, Delta, FunctionDelta, ToolCallDelta, Usage
+from reynard.core.chat import (
+    Answer,
+    CalledFunction,
+    Choice,
+    Chunk,
+    ChunkChoice,
+    Completion,
+    Delta,
+    FunctionDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 
 Number = int | float | None
 
@@ -68,11 +80,25 @@ class WireChunk(Chunk, kw_only=True, omit_defaults=True):
     error: Any = None
 
 
+class WireCalledFunction(CalledFunction, kw_only=True):
+    """Ollama sends arguments as an object; some leave them out when there are none."""
+
+    arguments: str | dict[str, Any] | None = field(default_factory=lambda: None)  # type: ignore[assignment]
+
+
+class WireToolCall(ToolCall, kw_only=True, omit_defaults=True):
+    """As `WireCalledFunction`."""
+
+    id: str = field(default_factory=str)
+    function: WireCalledFunction | None = None
+
+
 class WireAnswer(Answer, kw_only=True, omit_defaults=True):
     """As `WireDelta`."""
 
     content: str | list[dict[str, Any]] | None = field(default_factory=lambda: None)  # type: ignore[assignment]
     reasoning: str | None = None
+    tool_calls: list[WireToolCall] | None = None  # type: ignore[assignment]
 
 
 class WireChoice(Choice, kw_only=True, omit_defaults=True):

@@ -29,7 +29,7 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
    AND (:model IS NULL OR model = :model)
    AND (:created_after IS NULL OR created > :created_after)
  ORDER BY seq DESC
- LIMIT :limit;
+ LIMIT :limit + 1;
 
 -- name: claim_tasks
 UPDATE tasks
@@ -62,7 +62,7 @@ DELETE FROM workers;
 INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?);
 
 -- name: update_key
-UPDATE keys SET digest = ?, body = ? WHERE id = ?;
+UPDATE keys SET digest = ?, body = ? WHERE id = ? AND body = ?;
 
 -- name: key_by_digest
 SELECT body FROM keys WHERE digest = ?;

@@ -2,21 +2,23 @@
 writes go through the writer thread."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from reynard.core.errors import StoreUnavailable
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.task import Status, Task, TaskError
-from reynard.ports.store import TaskFilter
+from reynard.ports.store import TaskFilter, TaskPage
 from reynard.storage.sqlite import queries
 from reynard.storage.sqlite.writer import Writer
 
 SCHEMA_VERSION: Final = 1
 BUSY_TIMEOUT_S: Final = 5.0
+MOST_LISTED_BYTES: Final = 8_000_000
 
 _encode = msgspec.json.Encoder().encode
 _generations = msgspec.json.Decoder(Generation)
@@ -77,30 +79,36 @@ class SQLiteStore:
 
     async def find(self, task_id: str) -> tuple[Task, bytes | None] | None:
         """See the port."""
-        row = self._reading.execute(self._sql["find_task"], (task_id,)).fetchone()
+        row = self._one("find_task", (task_id,))
         return None if row is None else (_task(row), row[15])
 
-    async def list_tasks(self, wanted: TaskFilter) -> list[tuple[Task, bytes | None]]:
+    async def list_tasks(self, wanted: TaskFilter) -> TaskPage:
         """See the port."""
-        rows = self._reading.execute(self._sql["list_tasks"], msgspec.structs.asdict(wanted))
-        return [(_task(row), row[15]) for row in rows]
+        found: list[tuple[Task, bytes | None]] = []
+        size = 0
+        for row in self._rows("list_tasks", msgspec.structs.asdict(wanted)):
+            size += len(row[15] or b"")
+            if len(found) == wanted.limit or (found and size > MOST_LISTED_BYTES):
+                return TaskPage(found, has_more=True)
+            found.append((_task(row), row[15]))
+        return TaskPage(found, has_more=False)
 
-    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation]]:
+    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation | None]]:
         """See the port."""
         sql = self._sql["claim_tasks"]
         rows: list[Row] = await self._writer.run(
             lambda connection: connection.execute(sql, (owner, now, limit)).fetchall()
         )
         rows.sort(key=lambda row: row[16])  # RETURNING promises no order
-        return [(_task(row), _generations.decode(row[15])) for row in rows]
+        return [(_task(row), _generation(row[15])) for row in rows]
 
     async def count_pending(self) -> int:
         """See the port."""
-        return int(self._reading.execute(self._sql["count_pending"]).fetchone()[0])
+        return int(self._value("count_pending"))
 
     async def orphans(self, now: float, limit: int) -> list[Task]:
         """See the port."""
-        return [_task(row) for row in self._reading.execute(self._sql["orphans"], (now, limit))]
+        return [_task(row) for row in self._rows("orphans", (now, limit))]
 
     # workers
 
@@ -126,23 +134,38 @@ class SQLiteStore:
         sql, row = self._sql["add_key"], (key.id, key.digest, _encode(key), key.created)
         await self._writer.run(lambda connection: connection.execute(sql, row).rowcount)
 
-    async def update_key(self, key: Key) -> bool:
+    async def update_key(self, key: Key, *, was: Key) -> bool:
         """See the port."""
-        sql, row = self._sql["update_key"], (key.digest, _encode(key), key.id)
+        sql, row = self._sql["update_key"], (key.digest, _encode(key), key.id, _encode(was))
         return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
 
     async def key_by_digest(self, digest: bytes) -> Key | None:
         """See the port."""
-        row = self._reading.execute(self._sql["key_by_digest"], (digest,)).fetchone()
+        row = self._one("key_by_digest", (digest,))
         return None if row is None else _keys.decode(row[0])
 
     async def list_keys(self) -> Sequence[Key]:
         """See the port."""
-        return [_keys.decode(row[0]) for row in self._reading.execute(self._sql["list_keys"])]
+        return [_keys.decode(row[0]) for row in self._rows("list_keys", ())]
 
     def keys_epoch(self) -> int:
         """See the port."""
-        return int(self._reading.execute(self._sql["keys_epoch"]).fetchone()[0])
+        return int(self._value("keys_epoch"))
+
+    # reading
+
+    def _rows(self, name: str, parameters: Any) -> Iterator[Row]:
+        try:
+            yield from self._reading.execute(self._sql[name], parameters)
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable("The store cannot be read now. Try again in a moment.") from error
+
+    def _one(self, name: str, parameters: Any) -> Row | None:
+        return next(self._rows(name, parameters), None)
+
+    def _value(self, name: str) -> Any:
+        """The one value of a statement that always has a row."""
+        return next(self._rows(name, ()))[0]
 
 
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
@@ -186,6 +209,13 @@ def _task(row: Row) -> Task:
         read=bool(row[13]),
         error=None if row[14] is None else _errors.decode(row[14]),
     )
+
+
+def _generation(stored: bytes) -> Generation | None:
+    try:
+        return _generations.decode(stored)
+    except msgspec.DecodeError:
+        return None
 
 
 def _error_out(error: TaskError | None) -> bytes | None:

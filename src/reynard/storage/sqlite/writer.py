@@ -92,7 +92,9 @@ class Writer:
 def _attempt(connection: sqlite3.Connection, operation: Operation) -> Any:
     try:
         return operation(connection)
-    except sqlite3.IntegrityError as error:
+    except sqlite3.OperationalError:
+        raise  # the store is in trouble, not the operation: nothing of the transaction can be kept
+    except Exception as error:  # noqa: BLE001 it is raised where the operation was asked for
         return error
 
 

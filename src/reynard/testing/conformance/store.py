@@ -105,7 +105,7 @@ class StoreConformance:
             await store.insert(new_task(number), replace(GENERATION, seed=number))
         taken = await store.claim("worker-b", 3, NOW + 9)
         assert [task.id for task, _ in taken] == [new_task(number).id for number in range(3)]
-        assert [generation.seed for _, generation in taken] == [0, 1, 2]
+        assert [generation and generation.seed for _, generation in taken] == [0, 1, 2]
         assert taken[0][0] == transition(new_task(0), Claimed("worker-b"), NOW + 9, POLICY)
         assert await store.find(new_task(0).id) == (taken[0][0], None)
 
@@ -147,9 +147,11 @@ class StoreConformance:
             await store.insert(new_task(number, key_id="key-a" if number != 3 else "key-b"), GENERATION)
         seen: list[str] = []
         after: str | None = None
-        while page := await store.list_tasks(TaskFilter(key_id="key-a", after=after, limit=2)):
-            after = page[-1][0].id
-            seen += [task.id for task, _ in page]
+        more = True
+        while more:
+            page = await store.list_tasks(TaskFilter(key_id="key-a", after=after, limit=2))
+            seen += [task.id for task, _ in page.tasks]
+            after, more = seen[-1], page.has_more
         assert seen == [new_task(number).id for number in (6, 5, 4, 2, 1, 0)]
 
     async def test_lists_filter(self, store: Store) -> None:
@@ -160,7 +162,7 @@ class StoreConformance:
 
         async def ids(**wanted: object) -> list[int]:
             found = await store.list_tasks(TaskFilter(key_id="key-a", **wanted))  # type: ignore[arg-type]
-            return [int(task.id[-1]) for task, _ in found]
+            return [int(task.id[-1]) for task, _ in found.tasks]
 
         assert await ids(model="gpt-5.4") == [1]
         assert await ids(status=Status.PENDING) == [1]
@@ -179,8 +181,16 @@ class StoreConformance:
         epochs = [store.keys_epoch()]
         await store.add_key(new_key(1))
         epochs.append(store.keys_epoch())
-        assert await store.update_key(replace(new_key(1), revoked=NOW, digest=b"y" * 32))
+        changed = replace(new_key(1), revoked=NOW, digest=b"y" * 32)
+        assert await store.update_key(changed, was=new_key(1))
         epochs.append(store.keys_epoch())
         assert all(before != after for before, after in pairwise(epochs))
         assert await store.key_by_digest(new_key(1).digest) is None
-        assert not await store.update_key(new_key(2))
+
+    async def test_a_key_that_somebody_else_changed_is_not_overwritten(self, store: Store) -> None:
+        await store.add_key(new_key(1))
+        revoked = replace(new_key(1), revoked=NOW)
+        assert await store.update_key(revoked, was=new_key(1))
+        assert not await store.update_key(replace(new_key(1), name="mine"), was=new_key(1))
+        assert not await store.update_key(new_key(2), was=new_key(2))
+        assert list(await store.list_keys()) == [revoked]
