@@ -158,7 +158,7 @@ class Engine:
         """The freshest state there is, or that at the end if it comes within `wait_s`. Raises `TaskNotFound`."""
         deadline = asyncio.get_running_loop().time() + wait_s
         while True:
-            run = self._worker.runs.get(task_id) or self._calls.get(task_id)
+            run = self._live(task_id)
             task, result = (run.task, None) if run is not None else await self._stored(task_id)
             if task.key_id != caller.id:
                 raise _unknown(task_id)
@@ -178,7 +178,7 @@ class Engine:
     async def cancel(self, task_id: str, caller: Key) -> Task:
         """The task, cancelled, with its upstream call cut. Raises `TaskNotFound`, `TaskAlreadyFinished`."""
         while True:
-            run = self._worker.runs.get(task_id) or self._calls.get(task_id)
+            run = self._live(task_id)
             task = run.task if run is not None else (await self._stored(task_id))[0]
             if task.key_id != caller.id:
                 raise _unknown(task_id)
@@ -259,6 +259,8 @@ class Engine:
     def _call(self, submission: Submission, caller: Key) -> Run:
         """A sync call's run: this node's from the start, and visible to find and cancel while it lasts."""
         generation = self._checked(submission.generation, submission.form, caller)
+        if self._stopping:
+            raise Overloaded("The gateway is stopping. Send the call again in a moment.")
         if len(self._calls) >= self._capacity.max_sync:
             raise Overloaded("As many calls are open as the gateway takes. Try again in a moment.")
         task = self._new(submission.form, generation, caller, sync=True)
@@ -319,6 +321,11 @@ class Engine:
         del self._calls[run.task.id]
         run.ended.set_result(None)
 
+    def _live(self, task_id: str) -> Run | None:
+        """The run of a task that is under way here; once it has ended, the store knows more."""
+        run = self._worker.runs.get(task_id) or self._calls.get(task_id)
+        return None if run is None or run.task.is_ended else run
+
     async def _stored(self, task_id: str) -> Found:
         found = await self._store.find(task_id)
         if found is None:
@@ -326,8 +333,8 @@ class Engine:
         return found
 
     def _fresh(self, task: Task) -> Task:
-        run = self._worker.runs.get(task.id)
-        return task if run is None or task.is_ended else run.task
+        run = self._live(task.id)
+        return task if run is None else run.task
 
     def _after(self, task: Task, event: Event) -> Task:
         return transition(task, event, self._clock.now(), self._policy)

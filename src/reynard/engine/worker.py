@@ -252,6 +252,8 @@ class Worker:
         task = transition(run.task, event, self._clock.now(), self._policy)
         while not await self._kept(task, result):
             found = await self._store.find(task.id)
+            if found is not None and found[0] == task:
+                break  # it was kept, and the news of it lost
             if found is None or found[0].owner != self.id:
                 log.warning("task %s was changed by another worker; this run of it is dropped", task.id)
                 return

@@ -1,0 +1,31 @@
+"""What the documents list is what the program has."""
+
+import re
+from pathlib import Path
+
+from reynard.core import errors
+from reynard.core.errors import TASK_ERROR_CODES, WORTH_A_RETRY
+from reynard.engine.engine import CallCancelled
+from reynard.http import server
+
+ROOT = Path(__file__).parents[2]
+ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
+
+
+def codes() -> set[str]:
+    """Every code a client can see."""
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "code")]
+    own = {kind.code for kind in [*classes, CallCancelled] if isinstance(getattr(kind, "code", None), str)}
+    refusals = re.findall(rb'"code":"(\w+)"', server.MALFORMED + server.HEADERS_TOO_LARGE)
+    return own | set(TASK_ERROR_CODES) | {code.decode() for code in refusals} | {"method_not_allowed"}
+
+
+def test_every_error_code_is_documented() -> None:
+    assert {code for code in codes() if f"`{code}`" not in ERRORS} == set()
+
+
+def test_every_task_error_says_whether_to_retry() -> None:
+    for code in TASK_ERROR_CODES:
+        [row] = [line for line in ERRORS.splitlines() if line.startswith(f"| `{code}`")]
+        says_yes = row.rstrip(" |").rsplit("|", 1)[1].strip().lower().startswith("yes")
+        assert says_yes is WORTH_A_RETRY[code], row
