@@ -15,9 +15,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from reynard.core.catalogue import Model
-from reynard.core.channels import Channel, Dialect, Mapped, Quirks, Seconds
+from reynard.core.channels import Channel, ChannelTraits, Mapped, Seconds
 from reynard.core.messages import Name
-from reynard.core.simulation import Simulation
 from reynard.engine.worker import Capacity
 
 PREFIX: Final = "REYNARD_"
@@ -64,24 +63,11 @@ class ChunkSettings(_Section, frozen=True, kw_only=True):
     max_stream_bytes: Bytes = 64_000_000
 
 
-class ChannelSettings(_Section, frozen=True, kw_only=True):
+class ChannelSettings(ChannelTraits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A channel as it is written. `api_key`: `env:NAME`, `file:/path`, the key itself, or a list of these."""
 
-    name: Name
-    dialect: Dialect
-    base_url: str = ""
     api_key: str | tuple[str, ...] | None = None
     models: tuple[Name | Mapped, ...]
-    priority: int = 0
-    weight: Annotated[int, Meta(ge=1)] = 1
-    concurrency: Annotated[int, Meta(ge=1)] = 64
-    connect_timeout_s: Seconds = 5
-    first_byte_timeout_s: Seconds = 60
-    idle_timeout_s: Seconds = 60
-    answer_timeout_s: Seconds = 600
-    total_timeout_s: Seconds = 1800
-    quirks: Quirks = Quirks()
-    simulate: Simulation = Simulation()
 
 
 class Settings(_Section, frozen=True, kw_only=True):
@@ -131,8 +117,7 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
 def channel_of(settings: ChannelSettings) -> Channel:
     """The channel, without its secrets."""
     models = tuple(model if isinstance(model, Mapped) else Mapped(model, model) for model in settings.models)
-    fields = {field: getattr(settings, field) for field in Channel.__struct_fields__ if field != "models"}
-    return Channel(models=models, **fields)
+    return Channel(models=models, **{field: getattr(settings, field) for field in ChannelTraits.__struct_fields__})
 
 
 def secrets_of(settings: ChannelSettings, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -36,17 +36,16 @@ class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
     upstream: Name
 
 
-class Channel(Struct, frozen=True, kw_only=True):
-    """One way to reach some models. Lower `priority` goes first; equal ones share by `weight`.
+class ChannelTraits(Struct, frozen=True, kw_only=True):
+    """What a channel is, whether as an operator writes it or as the engine uses it.
 
-    `first_byte_timeout_s` and `idle_timeout_s` watch over a stream. An answer in one body is silent until it is whole:
-    `answer_timeout_s` is how long that may take.
+    Lower `priority` goes first; equal ones share by `weight`. `first_byte_timeout_s` and `idle_timeout_s` watch over a
+    stream. An answer in one body is silent until it is whole: `answer_timeout_s` is how long that may take.
     """
 
     name: Name
     dialect: Dialect
     base_url: str = ""
-    models: tuple[Mapped, ...]
     priority: int = 0
     weight: Annotated[int, Meta(ge=1)] = 1
     concurrency: Annotated[int, Meta(ge=1)] = 64
@@ -57,6 +56,12 @@ class Channel(Struct, frozen=True, kw_only=True):
     total_timeout_s: Seconds = 1800
     quirks: Quirks = Quirks()
     simulate: Simulation = Simulation()
+
+
+class Channel(ChannelTraits, frozen=True, kw_only=True):
+    """One way to reach some models; whose key it uses, only its transport knows."""
+
+    models: tuple[Mapped, ...]
 
     def upstream_name(self, model: str) -> str | None:
         """The upstream's name for `model`, or None if the channel does not carry it."""
