@@ -7,7 +7,7 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -71,6 +71,10 @@ class DataDirInUse(Exception):
     """Another gateway works on the data directory."""
 
 
+MadeOf = tuple[ChannelSettings, tuple[str, ...]]
+"""What a route depends on: the channel's settings, and its keys."""
+
+
 class Wiring:
     """The routes in force, exchanged whole when the settings change; a channel that did not change keeps its route."""
 
@@ -80,18 +84,19 @@ class Wiring:
         self._demo = demo
         self._chance = SystemChance()
         self._pools: dict[float, wreq.Client] = {}
-        self._kept: dict[str, tuple[ChannelSettings, Route]] = {}
+        self._kept: dict[str, tuple[MadeOf, Route]] = {}
         self.routes = Routes(Catalogue(()), ())
 
     def apply(self, settings: Settings) -> None:
         """From here on, requests go by `settings`; those under way end as they began."""
-        kept: dict[str, tuple[ChannelSettings, Route]] = {}
+        kept: dict[str, tuple[MadeOf, Route]] = {}
         for channel in settings.channels:
             before = self._kept.get(channel.name)
-            if before is not None and before[0] == channel:
+            made_of = (channel, secrets_of(channel, self._environment))  # a file may hold another key by now
+            if before is not None and before[0] == made_of:
                 kept[channel.name] = before
-            elif (transport := self._transport(channel)) is not None:
-                kept[channel.name] = (channel, Route(channel_of(channel), CODECS[channel.dialect], transport))
+            elif (transport := self._transport(*made_of)) is not None:
+                kept[channel.name] = (made_of, Route(channel_of(channel), CODECS[channel.dialect], transport))
         for name, (_, route) in self._kept.items():
             if kept.get(name, (None, None))[1] is not route:
                 self._jobs.start(_retired(route))
@@ -105,7 +110,7 @@ class Wiring:
         """Ends what the channels hold."""
         await asyncio.gather(*(route.transport.close() for route in self.routes.all))
 
-    def _transport(self, settings: ChannelSettings) -> Transport | None:
+    def _transport(self, settings: ChannelSettings, found: Sequence[str]) -> Transport | None:
         """The way to a channel; None for the local model where it is not installed."""
         if settings.dialect == "simulated":
             return SimulatedTransport(settings.simulate, self._chance)
@@ -113,7 +118,6 @@ class Wiring:
         if settings.base_url.startswith("local:"):
             path = weights()
             return None if path is None else LocalTransport(pool, path, settings.name, self._chance)
-        found = secrets_of(settings, self._environment)
         headers = [{"authorization": f"Bearer {secret}"} for secret in found] or [{}]
         return upstream.HTTPTransport(pool, settings.base_url, headers)
 

@@ -1,5 +1,6 @@
 """Providers, clients and stores that misbehave in ways of their own."""
 
+import signal
 import socket
 import sqlite3
 import threading
@@ -131,7 +132,7 @@ def test_a_slow_reader_is_not_the_providers_fault(folder: Path, upstream: Upstre
 
 
 def test_headers_are_bounded(gateway: Gateway) -> None:
-    flood = b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + b"x-flood: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 3_000
+    flood = b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + b"x-flood: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 10_000
     answer = exchange(gateway, flood)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"headers_too_large" in answer
@@ -199,3 +200,79 @@ def test_a_client_that_leaves_a_stream_leaves_no_traceback(folder: Path, upstrea
             next(response.iter_raw())
         wait_for(lambda: client.get("/v1/tasks").json()["data"][0]["status"] == "cancelled")
         assert "Traceback" not in (folder / "gateway.log").read_text()
+
+
+def test_the_end_of_a_stream_does_not_wait_for_the_idle_clock(folder: Path) -> None:
+    hold = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(WHOLE)
+        hold.wait(20)
+
+    config = "idle_timeout_s = 0.2"
+    with (
+        provider(answer) as url,
+        running(Gateway(folder, raw_channel(url, config))) as gateway,
+        gateway.client() as client,
+    ):
+        assert submit(client, text_request(sync=True, stream=True)).text.endswith("data: [DONE]\n\n")
+        hold.set()
+
+
+@pytest.mark.parametrize("trailer", [b"x-flood: " + b"y" * 40 + b"\r\n", b"y" * 64], ids=["many", "one"])
+def test_trailers_are_bounded(gateway: Gateway, trailer: bytes) -> None:
+    head = b"POST /v1/llm/generations HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall(head)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            flood(connection, trailer * 100)
+
+
+def flood(connection: socket.socket, data: bytes) -> None:
+    for _ in range(100_000):
+        connection.sendall(data)
+
+
+def test_trailers_are_no_headers(gateway: Gateway) -> None:
+    head = b"POST /v1/llm/generations HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    answer = exchange(gateway, head + b"authorization: Bearer " + gateway.key.encode() + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_hundred_requests_in_one_packet_are_answered(gateway: Gateway) -> None:
+    body = b'{"model":"gpt-5.5","prompt":"' + b"x" * 2_000 + b'"}'
+    head = f"POST /v1/llm/generations HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {gateway.key}\r\n"
+    request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall(request * 100)
+        answers = b""
+        while answers.count(b"HTTP/1.1 200 OK") < 100:
+            part = connection.recv(65_536)
+            assert part, answers[-500:]
+            answers += part
+
+
+def test_a_large_body_in_small_chunks_is_taken(client: httpx2.Client) -> None:
+    start = b'{"model":"gpt-5.5","sync":true,"prompt":"Look","image_urls":["data:image/png;base64,'
+
+    def body() -> Iterator[bytes]:
+        yield start
+        for _ in range(20_000):
+            yield b"QUJD" * 16
+        yield b'"]}'
+
+    response = client.post("/v1/llm/generations", content=body(), headers={"content-type": "application/json"})
+    assert response.status_code == 200
+
+
+def test_a_key_in_a_file_is_read_anew(folder: Path, upstream: Upstream) -> None:
+    secret = folder / "key"
+    secret.write_text("sk-old")
+    config = channel(upstream).replace('"sk-upstream"', f'"file:{secret}"')
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+        assert submit(client, text_request(sync=True)).json()["error"]["code"] == "upstream_auth_failed"
+        secret.write_text("sk-upstream\n")
+        gateway.popen.send_signal(signal.SIGHUP)
+        wait_for(lambda: submit(client, text_request(sync=True)).status_code == 200)

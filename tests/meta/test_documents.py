@@ -14,8 +14,9 @@ ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
 
 def codes() -> set[str]:
     """Every code a client can see."""
-    classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and hasattr(kind, "code")]
-    own = {kind.code for kind in [*classes, CallCancelled] if isinstance(getattr(kind, "code", None), str)}
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    named = [getattr(kind, "code", None) for kind in [*classes, CallCancelled]]
+    own = {code for code in named if isinstance(code, str)}
     refusals = re.findall(rb'"code":"(\w+)"', server.MALFORMED + server.HEADERS_TOO_LARGE)
     return own | set(TASK_ERROR_CODES) | {code.decode() for code in refusals} | {"method_not_allowed"}
 

@@ -63,6 +63,7 @@ async def stream(generation: Generation, route: Route, identity: Identity, sink:
                 await delivery.take(decoder.feed(part))
                 clock.tick()
                 if decoder.done:
+                    clock.stop()
                     await _drain(parts)
                     break
     await delivery.take(decoder.close())
@@ -126,6 +127,10 @@ class _Clock:
     def hold(self) -> None:
         """Only the total time runs."""
         self._timeout.reschedule(self._deadline)
+
+    def stop(self) -> None:
+        """All that was wanted is there."""
+        self._timeout.reschedule(None)
 
     def tick(self) -> None:
         """Something came."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from reynard.core import ids
 from reynard.core.chat import encode
@@ -9,7 +10,6 @@ from reynard.core.errors import (
     GenerationError,
     Overloaded,
     PermissionDenied,
-    StoreUnavailable,
     StreamExpired,
     StreamNotAvailable,
     TaskAlreadyFinished,
@@ -146,8 +146,8 @@ class Engine:
         announce(run.task.id)
         try:
             await self._store.insert(run.task, None)
-        except asyncio.CancelledError:  # the client left; the row is on its way all the same, and its end follows it
-            await self._end(run, Cancelled(), None, self._store.save)
+        except asyncio.CancelledError:  # the row is on its way all the same, and its end follows it
+            await self._cut(run, self._store.save)
             raise
         except BaseException:
             self._forget(run)
@@ -277,13 +277,7 @@ class Engine:
             await self._end(run, Failed(TaskError.of(error)), None, keep)
             raise
         except asyncio.CancelledError:
-            if self._stopping and not run.cancelling:
-                stopped = GenerationError("server_restarted", "The gateway is stopping. Send the call again.")
-                await self._end(run, Failed(TaskError.of(stopped)), None, keep)
-                raise stopped from None
-            await self._end(run, Cancelled(), None, keep)
-            if run.cancelling:
-                raise CallCancelled(f"The task `{run.task.id}` was cancelled by another call.") from None
+            await self._cut(run, keep)
             raise
         except BaseException:
             failure = TaskError("upstream_error", "The gateway failed to handle the answer. Try again.")
@@ -292,24 +286,27 @@ class Engine:
         await self._end(run, Completed(), completion, keep)
         return completion
 
+    async def _cut(self, run: Run, keep: Keep) -> None:
+        """The end of a call that was cancelled: by another call, by a stop, or because its client left.
+
+        Raises what the client is to be told, if there is one to tell.
+        """
+        if self._stopping and not run.cancelling:
+            stopped = GenerationError("server_restarted", "The gateway is stopping. Send the call again.")
+            await self._end(run, Failed(TaskError.of(stopped)), None, keep)
+            raise stopped from None
+        await self._end(run, Cancelled(), None, keep)
+        if run.cancelling:
+            raise CallCancelled(f"The task `{run.task.id}` was cancelled by another call.") from None
+
     async def _end(self, run: Run, event: Event, result: bytes | None, keep: Keep) -> None:
         """The end, kept however long the store needs, whether or not the client waits for it."""
         run.job = None
-        task = self._after(run.task, event)
-        try:
-            await keep(task, result)
-        except StoreUnavailable:
-            await asyncio.shield(self._jobs.start(self._keep_end(run, task, result, keep)))
-        except asyncio.CancelledError:  # the client left; what was asked of the store is kept all the same
-            self._forget(run)
-            raise
-        else:
-            run.task = task
-            self._forget(run)
+        await asyncio.shield(self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep)))
 
     async def _keep_end(self, run: Run, task: Task, result: bytes | None, keep: Keep) -> None:
         try:
-            await until_kept(lambda: keep(task, result), task.id)
+            await until_kept(partial(keep, task, result), task.id)
             run.task = task
         finally:
             self._forget(run)

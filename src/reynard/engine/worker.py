@@ -204,19 +204,22 @@ class Worker:
                 raise StoreUnavailable("The gateway is restarting. Read the stream again in a moment.")
             return
         if run.marking is None and not run.task.read and not run.task.is_ended:
-            run.marking = self._jobs.start(self._mark_read(run))
+            before = run.task
+            run.task = transition(before, Read(), self._clock.now(), self._policy)  # at once: no restart from here on
+            run.marking = self._jobs.start(self._keep_mark(run, before))
         if run.marking is not None:
             await asyncio.shield(run.marking)  # one mark for all readers, whichever of them goes away
 
-    async def _mark_read(self, run: Run) -> None:
-        before = run.task
-        marked = run.task = transition(before, Read(), self._clock.now(), self._policy)
+    async def _keep_mark(self, run: Run, before: Task) -> None:
+        marked = run.task
+        kept = False
         try:
-            await self._store.save(marked)
-        except StoreUnavailable:
-            if run.task is marked:
+            kept = await self._store.save(marked)
+        finally:
+            if not kept and run.task is marked:
                 run.task, run.marking = before, None  # the next reader tries again
-            raise
+        if not kept:
+            raise StoreUnavailable("The task is another worker's now. Read the stream again in a moment.")
 
     async def _execute(self, run: Run) -> None:
         """The task to its end."""
@@ -251,7 +254,7 @@ class Worker:
         """Writes the end down, however long the store needs for it; nobody is told of it before."""
         task = transition(run.task, event, self._clock.now(), self._policy)
         while not await self._kept(task, result):
-            found = await self._store.find(task.id)
+            found = await until_kept(partial(self._store.find, task.id), task.id)
             if found is not None and found[0] == task:
                 break  # it was kept, and the news of it lost
             if found is None or found[0].owner != self.id:
@@ -296,7 +299,7 @@ class Worker:
 
     async def _recover(self) -> None:
         """Takes up what dead workers left: back to pending, or to the end that is the truth about it."""
-        while orphans := await self._store.orphans(self._clock.now(), RECOVERED_AT_ONCE):
+        while orphans := await self._store.orphans(self.id, self._clock.now(), RECOVERED_AT_ONCE):
             log.info("recovering %d tasks of a worker that is gone", len(orphans))
             kept = await asyncio.gather(*(self._recover_one(task) for task in orphans))
             if not any(kept):

@@ -23,6 +23,7 @@ HEADERS_TOO_LARGE: Final = (
     b'{"error":{"message":"The headers are too large.","type":"invalid_request_error","code":"headers_too_large"}}'
 )
 MAX_HEAD_BYTES: Final = 65_536
+CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for each byte of body
 HEAD_TIMEOUT_S: Final = 20
 KEEP_ALIVE_S: Final = 75
 GRACE_S: Final = 2  # to say goodbye to those whose calls were cut
@@ -34,13 +35,15 @@ class CannotListen(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """Bounds what comes before a request: its headers, and the wait for them. Every error is JSON, on every path."""
+    """Bounds what is no body: headers, trailers, and the wait for them. Every error is JSON, on every path."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request must come soon."""
         super().connection_made(transport)
-        self._head_bytes = 0
         self._in_head = True
+        self._began = False  # in the packet at hand: a message began, or its head came to its end
+        self._framing = 0  # bytes of the message that are neither body nor in the packet it began in
+        self._body_bytes = 0
         self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -49,34 +52,57 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Headers beyond their bound are refused before they are kept."""
+        """Beyond its bound nothing more is kept."""
+        self._began = False
+        body_before = self._body_bytes
         super().data_received(data)
-        if not self._in_head:
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(b"431 Request Header Fields Too Large", HEADERS_TOO_LARGE)
+        if not self._began:
+            self._framing += len(data) - (self._body_bytes - body_before)
+            if self._framing > MAX_HEAD_BYTES + CHUNK_FRAMING * self._body_bytes and not self.transport.is_closing():
+                self._refuse(b"431 Request Header Fields Too Large", HEADERS_TOO_LARGE)
+        if self._is_idle():  # a stray line end, for which uvicorn has given up its own timer
+            self._be_patient()
 
     def on_message_begin(self) -> None:
         """See uvicorn."""
         super().on_message_begin()
-        self._patience.cancel()
-        self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+        self._be_patient()
         self._in_head = True
+        self._began = True
+        self._framing = 0
+        self._body_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers are none of the request's headers."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """See uvicorn."""
         self._in_head = False
-        self._head_bytes = 0
+        self._began = True
+        self._framing = 0
         self._patience.cancel()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """See uvicorn."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP at all."""
         self._refuse(b"400 Bad Request", MALFORMED)
 
+    def _is_idle(self) -> bool:
+        return not self._in_head and (self.cycle is None or self.cycle.response_complete)
+
+    def _be_patient(self) -> None:
+        self._patience.cancel()
+        self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+
     def _give_up(self) -> None:
-        if self._in_head and not self.transport.is_closing():
+        if (self._in_head or self._is_idle()) and not self.transport.is_closing():
             self.transport.close()
 
     def _refuse(self, status: bytes, body: bytes) -> None:

@@ -64,8 +64,8 @@ class Tasks(Protocol):
         """How many tasks wait to be claimed."""
         ...
 
-    async def orphans(self, now: float, limit: int) -> list[Task]:
-        """Processing tasks whose worker's lease has run out."""
+    async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:
+        """Processing tasks of workers other than `claimant`, whose lease has run out."""
         ...
 
 

@@ -45,6 +45,7 @@ SELECT count(*) FROM tasks WHERE status = 'pending';
 SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, NULL
   FROM tasks
  WHERE status = 'processing'
+   AND owner <> ?
    AND owner NOT IN (SELECT id FROM workers WHERE lease_until > ?)
  LIMIT ?;
 

@@ -106,9 +106,9 @@ class SQLiteStore:
         """See the port."""
         return int(self._value("count_pending"))
 
-    async def orphans(self, now: float, limit: int) -> list[Task]:
+    async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:
         """See the port."""
-        return [_task(row) for row in self._rows("orphans", (now, limit))]
+        return [_task(row) for row in self._rows("orphans", (claimant, now, limit))]
 
     # workers
 

@@ -136,11 +136,16 @@ class StoreConformance:
         for number, owner in enumerate(["worker-a", "worker-b", "worker-gone"]):
             await store.insert(claimed(new_task(number), owner), GENERATION)
         await store.insert(new_task(9), GENERATION)
-        assert {task.owner for task in await store.orphans(NOW + 20, 10)} == {"worker-b", "worker-gone"}
+        assert {task.owner for task in await store.orphans("worker-me", NOW + 20, 10)} == {"worker-b", "worker-gone"}
         await store.beat("worker-b", NOW + 50)
-        assert {task.owner for task in await store.orphans(NOW + 20, 10)} == {"worker-gone"}
+        assert {task.owner for task in await store.orphans("worker-me", NOW + 20, 10)} == {"worker-gone"}
         await store.retire("worker-a")
-        assert {task.owner for task in await store.orphans(NOW + 20, 10)} == {"worker-a", "worker-gone"}
+        assert {task.owner for task in await store.orphans("worker-me", NOW + 20, 10)} == {"worker-a", "worker-gone"}
+
+    async def test_a_worker_is_never_its_own_orphan(self, store: Store) -> None:
+        await store.insert(claimed(new_task(1), "worker-slow"), GENERATION)
+        assert await store.orphans("worker-slow", NOW + 99, 10) == []
+        assert len(await store.orphans("worker-b", NOW + 99, 10)) == 1
 
     async def test_lists_are_ones_own_newest_first_page_by_page(self, store: Store) -> None:
         for number in range(7):
