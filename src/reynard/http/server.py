@@ -47,8 +47,9 @@ class Protocol(HttpToolsProtocol):
         self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio."""
+        """uvicorn leaves its timer running after a reset, and with it all that the connection held."""
         self._patience.cancel()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
