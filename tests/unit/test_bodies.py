@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reynard.core import forms
-from reynard.core.errors import MalformedBody, RequestError
+from reynard.core.errors import InvalidParam, MalformedBody, RequestError
 from reynard.core.forms import Submission
 from reynard.core.generation import Generation
 from reynard.core.messages import Message
@@ -162,3 +162,15 @@ def test_what_the_custom_form_takes_is_the_generation_it_says(body: dict[str, An
             assert kept == msgspec.convert(value, tuple[Message, ...])
         elif field != "tools":
             assert json.loads(msgspec.json.encode(kept)) == value
+
+
+@pytest.mark.parametrize("value", ["0", "{}"])
+def test_millions_of_small_values_are_refused_before_they_are_read(value: str) -> None:
+    body = f'{{"model": "m", "prompt": "x", "extra": [{",".join([value] * 2_100_000)}]}}'.encode()
+    with pytest.raises(InvalidParam, match="too many values"):
+        forms.parse(body)
+
+
+def test_a_long_text_with_many_commas_is_taken() -> None:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "a, b " * 1_500_000}]}).encode()
+    assert forms.parse(body).form == "custom"

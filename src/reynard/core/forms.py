@@ -75,8 +75,8 @@ class CustomForm(Generation, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 
 
 LONGEST_UNCOUNTED: Final = 1_000_000  # bytes
-MOST_VALUES: Final = 500_000
-MOST_NESTED: Final = 100_000
+MOST_VALUES: Final = 2_000_000  # told by commas and brackets, those inside of texts too
+MOST_NESTED: Final = 500_000
 
 PromptForm = TextForm | VisionForm | VideoForm | AudioForm
 FORMS: Final[dict[Form, type[PromptForm | CustomForm]]] = {

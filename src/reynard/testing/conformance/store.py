@@ -90,6 +90,7 @@ class StoreConformance:
         read = transition(task, Read(), NOW, POLICY)
         assert await store.save(read)
         assert not await store.save(transition(task, Completed(), NOW, POLICY), RESULT)
+        assert not await store.save(transition(task, Lost(), NOW, POLICY))
         assert await store.find(task.id) == (read, None)
 
     async def test_of_many_savers_of_one_version_one_wins(self, store: Store) -> None:
