@@ -12,6 +12,6 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The store answers too; 503 otherwise."""
+    """The store takes writes too; 503 otherwise."""
     await services(request).engine.check_ready()
     return Response(b'{"status":"ready"}', media_type="application/json")

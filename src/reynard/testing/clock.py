@@ -1,6 +1,4 @@
-"""Time and chance that a test sets."""
-
-from itertools import count
+"""Time that a test sets."""
 
 
 class FakeClock:
@@ -16,19 +14,3 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Later."""
         self.time += seconds
-
-
-class FakeChance:
-    """Counts up, and always draws the same number."""
-
-    def __init__(self, drawn: float = 0.5) -> None:
-        self.drawn = drawn
-        self._turn = count()
-
-    def below(self, limit: int) -> int:
-        """The next number."""
-        return next(self._turn) % limit
-
-    def uniform(self) -> float:
-        """`drawn`."""
-        return self.drawn
