@@ -15,10 +15,11 @@ from typing import Any, Final
 import wreq
 from starlette.types import ASGIApp
 
-from reynard.config import ChannelSettings, ConfigError, Settings, channel_of, secrets_of
+from reynard.config import ConfigError, Settings, channel_of, secrets_of
 from reynard.core import keys
 from reynard.core.catalogue import Catalogue
-from reynard.core.channels import Channel, Mapped
+from reynard.core.channels import Carried, Channel
+from reynard.core.errors import GenerationError
 from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
@@ -26,15 +27,17 @@ from reynard.engine.access import Access
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
 from reynard.engine.jobs import Jobs
+from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.routes import Route, Routes
 from reynard.engine.worker import Worker
 from reynard.http import app, server
 from reynard.ports.codec import Codec
+from reynard.ports.media import Fetched
 from reynard.ports.transport import Transport
 from reynard.providers import http as upstream
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
-from reynard.providers.simulated import SimulatedTransport
+from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
 from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.sqlite import SQLiteStore
 
@@ -44,7 +47,7 @@ STORE_FILE: Final = "reynard.db"
 LOCK_FILE: Final = "reynard.lock"
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 Ready = Callable[[str, str | None], None]
-CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "simulated": OpenAICodec()}
+CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "simulated": SimulatedCodec()}
 
 
 class SystemClock:
@@ -71,8 +74,8 @@ class DataDirInUse(Exception):
     """Another gateway works on the data directory."""
 
 
-MadeOf = tuple[ChannelSettings, tuple[str, ...]]
-"""What a route depends on: the channel's settings, and its keys."""
+MadeOf = tuple[Channel, tuple[str, ...]]
+"""What a route depends on: the channel, and its keys."""
 
 
 class Wiring:
@@ -90,13 +93,14 @@ class Wiring:
     def apply(self, settings: Settings) -> None:
         """From here on, requests go by `settings`; those under way end as they began."""
         kept: dict[str, tuple[MadeOf, Route]] = {}
-        for channel in settings.channels:
-            before = self._kept.get(channel.name)
-            made_of = (channel, secrets_of(channel, self._environment))  # a file may hold another key by now
+        for written in settings.channels:
+            before = self._kept.get(written.name)
+            channel = channel_of(written, settings.models)
+            made_of = (channel, secrets_of(written, self._environment))  # a file may hold another key by now
             if before is not None and before[0] == made_of:
                 kept[channel.name] = before
             elif (transport := self._transport(*made_of)) is not None:
-                kept[channel.name] = (made_of, Route(channel_of(channel), CODECS[channel.dialect], transport))
+                kept[channel.name] = (made_of, Route(channel, CODECS[channel.dialect], transport))
         for name, (_, route) in self._kept.items():
             if kept.get(name, (None, None))[1] is not route:
                 self._jobs.start(_retired(route))
@@ -110,16 +114,16 @@ class Wiring:
         """Ends what the channels hold."""
         await asyncio.gather(*(route.transport.close() for route in self.routes.all))
 
-    def _transport(self, settings: ChannelSettings, found: Sequence[str]) -> Transport | None:
+    def _transport(self, channel: Channel, found: Sequence[str]) -> Transport | None:
         """The way to a channel; None for the local model where it is not installed."""
-        if settings.dialect == "simulated":
-            return SimulatedTransport(settings.simulate, self._chance)
-        pool = self._pool(settings.connect_timeout_s)
-        if settings.base_url.startswith("local:"):
+        if channel.dialect == "simulated":
+            return SimulatedTransport(channel.simulate, self._chance)
+        pool = self._pool(channel.connect_timeout_s)
+        if channel.base_url.startswith("local:"):
             path = weights()
-            return None if path is None else LocalTransport(pool, path, settings.name, self._chance)
+            return None if path is None else LocalTransport(pool, path, channel.name, self._chance)
         headers = [{"authorization": f"Bearer {secret}"} for secret in found] or [{}]
-        return upstream.HTTPTransport(pool, settings.base_url, headers)
+        return upstream.HTTPTransport(pool, channel.base_url, headers)
 
     def _pool(self, connect_timeout_s: float) -> wreq.Client:
         if connect_timeout_s not in self._pools:
@@ -129,7 +133,7 @@ class Wiring:
     def _simulated(self, settings: Settings, routes: Iterable[Route]) -> list[Route]:
         """`--demo`: a simulated channel for every model that has no real one."""
         real = {mapped.id for route in routes for mapped in route.channel.models}
-        models = tuple(Mapped(model.id, model.id) for model in settings.models if model.id not in real)
+        models = tuple(Carried(model.id, model.id) for model in settings.models if model.id not in real)
         if not models:
             return []
         channel = Channel(name="demo", dialect="simulated", models=models, simulate=DEMO)
@@ -291,7 +295,8 @@ def _engine(
         max_bytes=settings.chunks.max_bytes,
         max_stream_bytes=settings.chunks.max_stream_bytes,
     )
-    failover = Failover(lambda: wiring.routes, chance, RetryPolicy())
+    gatherer = Gatherer(NotYet(), NotYet(), clock, media_limits(settings))
+    failover = Failover(lambda: wiring.routes, gatherer, chance, RetryPolicy())
     policy = RunPolicy()
     worker = Worker(
         f"worker-{secrets.token_hex(6)}",
@@ -315,6 +320,26 @@ def _engine(
         capacity=settings.engine,
         policy=policy,
         jobs=jobs,
+    )
+
+
+class NotYet:
+    """Until the guarded fetcher and the files are here."""
+
+    def owns(self, url: str) -> bool:
+        """No."""
+        return False
+
+    async def fetch(self, url: str, limit: int) -> Fetched:
+        """Refused."""
+        raise GenerationError("media_fetch_failed", "The gateway cannot fetch media yet. Send it as a data URI.")
+
+
+def media_limits(settings: Settings) -> MediaLimits:
+    """For the engine."""
+    media = settings.media
+    return MediaLimits(
+        max_bytes=media.max_bytes, max_held_bytes=media.max_held_bytes, fetches_at_once=media.fetches_at_once
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from reynard.core.catalogue import Model
-from reynard.core.channels import Channel, ChannelTraits, Mapped, Seconds
+from reynard.core.channels import Carried, Channel, ChannelTraits, Mapped, Seconds
 from reynard.core.messages import Name
 from reynard.engine.worker import Capacity
 
@@ -63,6 +63,25 @@ class ChunkSettings(_Section, frozen=True, kw_only=True):
     max_stream_bytes: Bytes = 64_000_000
 
 
+class FileSettings(_Section, frozen=True, kw_only=True):
+    """Uploaded files: where, for how long, how much a key may keep, and how large one may be."""
+
+    url: Annotated[str, Meta(pattern="^(disk$|s3://)")] = "disk"
+    retention_s: Seconds = 259_200
+    quota_bytes: Bytes = 1_000_000_000
+    max_bytes: Bytes = 100_000_000
+
+
+class MediaSettings(_Section, frozen=True, kw_only=True):
+    """What is fetched for a request. `max_held_bytes` is kept in memory for further attempts of a task."""
+
+    allow_private_networks: bool = False
+    max_bytes: Bytes = 100_000_000
+    timeout_s: Seconds = 30
+    max_held_bytes: Bytes = 256_000_000
+    fetches_at_once: Annotated[int, Meta(ge=1)] = 8
+
+
 class ChannelSettings(ChannelTraits, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A channel as it is written. `api_key`: `env:NAME`, `file:/path`, the key itself, or a list of these."""
 
@@ -76,6 +95,8 @@ class Settings(_Section, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
     chunks: ChunkSettings = ChunkSettings()
+    files: FileSettings = FileSettings()
+    media: MediaSettings = MediaSettings()
     engine: Capacity = Capacity()
     channels: tuple[ChannelSettings, ...] = ()
     models: tuple[Model, ...] = ()
@@ -114,10 +135,12 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
     return msgspec.convert(_with_shipped(table, ships, environment), Settings)
 
 
-def channel_of(settings: ChannelSettings) -> Channel:
-    """The channel, without its secrets."""
-    models = tuple(model if isinstance(model, Mapped) else Mapped(model, model) for model in settings.models)
-    return Channel(models=models, **{field: getattr(settings, field) for field in ChannelTraits.__struct_fields__})
+def channel_of(settings: ChannelSettings, models: Iterable[Model]) -> Channel:
+    """The channel, without its secrets, and with what the catalogue says of its models."""
+    thinking = {model.id: model.thinking for model in models}
+    mapped = [model if isinstance(model, Mapped) else Mapped(model, model) for model in settings.models]
+    carried = tuple(Carried(model.id, model.upstream, thinking[model.id]) for model in mapped)
+    return Channel(models=carried, **{field: getattr(settings, field) for field in ChannelTraits.__struct_fields__})
 
 
 def secrets_of(settings: ChannelSettings, environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -269,7 +292,7 @@ def _contradictions(table: Table, ships: Table, environment: Mapping[str, str]) 
             if name not in known:
                 meant = _meant(name, sorted(known))
                 yield (*path, "models"), f"`{name}` is not in the catalogue{meant}; or add a [[models]] row"
-        if channel.dialect == "openai" and not channel.base_url.startswith(("http://", "https://", "local:")):
+        if channel.dialect != "simulated" and not channel.base_url.startswith(("http://", "https://", "local:")):
             yield (*path, "base_url"), "must be an http(s) address, as `https://api.openai.com/v1`"
         try:
             secrets_of(channel, environment)

@@ -15,11 +15,13 @@ from openai.types.chat import completion_create_params as params
 from pydantic import TypeAdapter
 
 from reynard.core import forms
-from reynard.core.channels import Channel, Mapped, Quirks
+from reynard.core.channels import Carried, Channel, Quirks
 from reynard.core.chat import Chunk, encode
 from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.generation import Generation
+from reynard.core.media import as_said, sources
 from reynard.engine.attempt import with_content
+from reynard.ports.transport import WireRequest
 from reynard.providers.openai import OpenAICodec
 
 FOLDER = Path(__file__).parent / "openai"
@@ -44,7 +46,7 @@ STREAMS = golden("streams.json")
 
 
 def channel(quirks: dict[str, Any]) -> Channel:
-    models = (Mapped("m", "upstream/m"),)
+    models = (Carried("m", "upstream/m"),)
     known = {**quirks, "unsupported": frozenset(quirks.get("unsupported", ()))}
     return Channel(name="c", dialect="openai", models=models, quirks=Quirks(**known))
 
@@ -53,9 +55,14 @@ def asked(case: dict[str, Any]) -> Generation:
     return forms.parse(compact(case["asked"])).generation
 
 
+def encoded(generation: Generation, through: Channel) -> WireRequest:
+    """With every source of media as it stands: fetching is the engine's business."""
+    return CODEC.encode(generation, through, {source.said: as_said(source) for source in sources(generation)})
+
+
 @pytest.mark.parametrize("case", named(case for case in REQUESTS if "sent" in case))
 def test_a_request_is_sent_in_exactly_these_bytes(case: dict[str, Any]) -> None:
-    request = CODEC.encode(asked(case), channel(case.get("quirks", {})))
+    request = encoded(asked(case), channel(case.get("quirks", {})))
     assert request.body == compact(case["sent"])
     assert (request.path, request.stream) == ("/chat/completions", case["sent"].get("stream", False))
 
@@ -76,7 +83,7 @@ def test_what_the_channel_has_no_word_for_is_refused_by_name(case: dict[str, Any
     generation, through = asked(case), channel(case["quirks"])
     assert CODEC.unsupported(generation, through) == case["refused"]
     with pytest.raises(UnsupportedOptions) as caught:
-        CODEC.encode(generation, through)
+        encoded(generation, through)
     assert (caught.value.code, caught.value.param) == ("unsupported_advanced_options", case["refused"])
 
 

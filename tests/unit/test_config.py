@@ -61,7 +61,7 @@ def test_a_shipped_channel_is_in_force_only_with_its_key() -> None:
 def test_every_shipped_channel_carries_models_of_the_catalogue() -> None:
     settings = config.load(None, {**ALL_KEYS, "GEMINI_API_KEY": "k"})
     known = {model.id for model in settings.models}
-    assert {mapped.id for c in settings.channels for mapped in config.channel_of(c).models} <= known
+    assert {mapped.id for c in settings.channels for mapped in config.channel_of(c, settings.models).models} <= known
 
 
 def test_the_file_changes_what_it_says_and_no_more(file: Path) -> None:
@@ -96,9 +96,8 @@ def test_a_new_model_and_a_channel_for_it_need_no_code(file: Path) -> None:
         '[[channels]]\nname = "own"\ndialect = "openai"\nbase_url = "http://localhost:1/v1"\n'
         'models = [{ id = "mine", upstream = "m-7b" }, "gpt-5.5"]\n',
     )
-    channel = config.channel_of(named(settings)["own"])
-    assert (channel.upstream_name("mine"), channel.upstream_name("gpt-5.5")) == ("m-7b", "gpt-5.5")
-    assert channel.upstream_name("gpt-5.4") is None
+    channel = config.channel_of(named(settings)["own"], settings.models)
+    assert [(model.id, model.upstream) for model in channel.models] == [("mine", "m-7b"), ("gpt-5.5", "gpt-5.5")]
     assert "mine" in {model.id for model in settings.models}
 
 

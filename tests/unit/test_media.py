@@ -50,7 +50,7 @@ KINDS = ["image", "video", "audio", "file"]
     ],
 )
 def test_an_address_tells_its_format_by_its_extension(kind: str, url: str, extension: str | None) -> None:
-    assert source(kind, url) == MediaSource(f"{NAMED}.{kind}_url.url", kind, "url", extension, None)  # type: ignore[arg-type]
+    assert source(kind, url) == MediaSource(f"{NAMED}.{kind}_url.url", kind, "url", url, extension, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,7 +149,7 @@ def test_a_name_that_looks_like_youtube_is_not(url: str) -> None:
         ("video", "video/mp4", "mp4"),
         ("video", "video/webm", "webm"),
         ("file", "application/pdf", "pdf"),
-        ("file", "text/plain", "plain"),
+        ("file", "text/plain", "txt"),
     ],
 )
 def test_a_data_uri_tells_its_format_by_its_type(kind: str, head: str, form: str) -> None:
@@ -239,7 +239,7 @@ def test_a_file_of_openai_is_not_both_or_neither(file: dict[str, str]) -> None:
 
 def test_audio_of_openai_says_its_format() -> None:
     (found,) = read({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}})
-    assert found == MediaSource(NAMED, "audio", "data", "mp3", 3)
+    assert found == MediaSource(NAMED, "audio", "data", "AAAA", "mp3", 3)
 
 
 def test_media_are_found_in_order_and_in_every_turn() -> None:

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reynard.core.channels import Channel, Mapped
+from reynard.core.channels import Carried, Channel
 from reynard.core.routing import order
 
 CHANCE = random.Random(7)
 
 
 def channel(name: str, priority: int = 0, weight: int = 1) -> Channel:
-    return Channel(name=name, dialect="simulated", models=(Mapped("m", "u"),), priority=priority, weight=weight)
+    return Channel(name=name, dialect="simulated", models=(Carried("m", "u"),), priority=priority, weight=weight)
 
 
 def names(channels: list[Channel]) -> list[str]:
@@ -76,4 +76,4 @@ def test_the_edges_of_a_draw_are_taken(draw: float) -> None:
 
 
 def test_a_channel_knows_the_name_upstream_of_what_it_carries() -> None:
-    assert (channel("a").upstream_name("m"), channel("a").upstream_name("n")) == ("u", None)
+    assert (channel("a").carried("m").upstream, channel("a").carried("n").upstream) == ("u", "n")

@@ -54,6 +54,7 @@ class _Candidate:
         "audio",
         "calls",
         "content",
+        "details",
         "finish_reason",
         "function_arguments",
         "function_name",
@@ -74,6 +75,7 @@ class _Candidate:
         self.function_arguments: list[str] = []
         self.annotations: list[Json] = []
         self.images: list[Json] = []
+        self.details: list[Json] = []
         self.audio: Json | None = None
         self.logprobs: dict[str, list[Any]] | None = None
         self.finish_reason: str | None = None
@@ -105,6 +107,8 @@ class _Candidate:
             self.annotations.extend(delta.annotations)
         if delta.images:
             self.images.extend(delta.images)
+        if delta.reasoning_details:
+            self.details.extend(delta.reasoning_details)
         if delta.audio is not None:
             self.audio = _joined(self.audio, delta.audio)
 
@@ -119,6 +123,7 @@ class _Candidate:
             role=self.role,
             content="".join(self.content) if self.content or not self.calls else None,
             reasoning_content="".join(self.reasoning) or None,
+            reasoning_details=self.details or None,
             refusal="".join(self.refusal) or None,
             tool_calls=[self.calls[index].value() for index in sorted(self.calls)] or None,
             function_call=None

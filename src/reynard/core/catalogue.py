@@ -5,11 +5,12 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, structs
 
-from reynard.core.errors import CapabilityMissing, InvalidParam, ModelNotSupported, RuleViolation
+from reynard.core.errors import CapabilityMissing, GenerationError, InvalidParam, ModelNotSupported, RuleViolation
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
-from reynard.core.media import VIDEO_EXTENSIONS, Kind, MediaSource, sources
+from reynard.core.media import FORMAT_OF_TYPE, VIDEO_EXTENSIONS, Kind, MediaSource, sources
 from reynard.core.messages import Name
+from reynard.core.reasoning import Thinking
 
 Capability = Literal["text", "vision", "video", "audio", "file"]
 CAPABILITY_ORDER: Final[tuple[Capability, ...]] = ("text", "vision", "video", "audio", "file")
@@ -40,7 +41,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of the catalogue.
 
     `max_media`, `formats`, `max_media_bytes` are by kind (image, video, audio, file); what they leave out has no rule.
-    `youtube`: a YouTube address is a video to this model.
+    `youtube`: a YouTube address is a video to this model. `thinking`: how it is told to think first.
     """
 
     id: Name
@@ -49,6 +50,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_media_bytes: dict[Kind, Count] = {}
     formats: dict[Kind, tuple[str, ...]] = {}
     youtube: bool = False
+    thinking: Thinking = "budget"
     max_tokens: TokenRule = TokenRule()
     price: Price = Price()
 
@@ -90,6 +92,26 @@ def check(generation: Generation, model: Model, form: Form) -> None:
     _check_tokens(generation, model, form)
     for kind in CAPABILITY_OF:
         _check_kind(kind, [source for source in media if source.kind == kind], model)
+
+
+def check_fetched(source: MediaSource, media_type: str, size: int, model: Model) -> None:
+    """The model's rules, for what an address turned out to be. Raises `GenerationError`."""
+    if source.kind != "file" and not media_type.startswith(f"{source.kind}/"):
+        raise GenerationError(
+            "media_fetch_failed", f"What `{source.param}` leads to is not {source.kind}. Check the address."
+        )
+    formats, limit = model.formats.get(source.kind), model.max_media_bytes.get(source.kind)
+    found = FORMAT_OF_TYPE.get(media_type, media_type.partition("/")[2])
+    if formats is not None and found not in formats:
+        raise GenerationError(
+            "media_fetch_failed",
+            f"What `{source.param}` leads to is {source.kind} in a format that the model does not take; "
+            f"it takes {', '.join(formats)}.",
+        )
+    if limit is not None and size > limit:
+        raise GenerationError(
+            "media_too_large", f"What `{source.param}` leads to has {size} bytes; the model takes {limit}."
+        )
 
 
 def with_defaults(generation: Generation, model: Model, form: Form) -> Generation:

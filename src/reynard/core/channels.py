@@ -4,29 +4,38 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from reynard.core.media import Kind
 from reynard.core.messages import Name
+from reynard.core.reasoning import Thinking
 from reynard.core.simulation import Simulation
 
-Dialect = Literal["openai", "simulated"]
+Dialect = Literal["openai", "anthropic", "gemini", "simulated"]
+Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "none"]
+"""How a channel shows its key: as a bearer token, in a header of that name, by a Google account's token, or not."""
+
 Seconds = Annotated[float, Meta(gt=0)]
 
 ReasoningWord = Literal["effort", "thinking", "template", "object", "none"]
 
 
 class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a server of the openai dialect differs from the others: data, so that a new relative is a row.
+    """How a server differs from the others of its dialect: data, so that a new relative is a row.
 
     `limit`: its word for the most tokens to produce. `reasoning`: how it is told to think first, or not to:
     `effort` → `reasoning_effort` (OpenAI), `thinking` → `thinking: {"type"}` (Moonshot, DeepSeek),
     `template` → `chat_template_kwargs` (vLLM, llama.cpp, NVIDIA), `object` → `reasoning: {"enabled"}` (OpenRouter);
     `none`: it has no such word, and a request for it is refused. `takes_reasoning_back`: it wants the
     `reasoning_content` of earlier turns; from the others it is kept away. `unsupported`: parameters it does not have.
+    `audio`: the block in which it takes audio. `fetches`: the kinds of media it fetches itself by their address; the
+    gateway fetches the rest, and sends the bytes. None is what the dialect's own provider does.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     reasoning: ReasoningWord = "effort"
     takes_reasoning_back: bool = True
     unsupported: tuple[str, ...] = ()
+    audio: Literal["input_audio", "audio_url"] = "input_audio"
+    fetches: tuple[Kind, ...] | None = None
 
 
 class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,8 +45,18 @@ class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
     upstream: Name
 
 
+class Carried(Mapped, frozen=True):
+    """A model on a channel. `thinking`: how it is told to think, where its dialect has several words for that."""
+
+    thinking: Thinking = "budget"
+
+
 class ChannelTraits(Struct, frozen=True, kw_only=True):
     """What a channel is, whether as an operator writes it or as the engine uses it.
+
+    `base_url` is written as the provider's own SDK has it. `path` takes the place of the dialect's own path where a
+    server has another (Azure, Vertex AI): `{model}` in it is the upstream's name, `{verb}` the dialect's word for the
+    call. `auth` None is the dialect's own way.
 
     Lower `priority` goes first; equal ones share by `weight`. `first_byte_timeout_s` and `idle_timeout_s` watch over a
     stream. An answer in one body is silent until it is whole: `answer_timeout_s` is how long that may take.
@@ -46,6 +65,8 @@ class ChannelTraits(Struct, frozen=True, kw_only=True):
     name: Name
     dialect: Dialect
     base_url: str = ""
+    path: str = ""
+    auth: Auth | None = None
     priority: int = 0
     weight: Annotated[int, Meta(ge=1)] = 1
     concurrency: Annotated[int, Meta(ge=1)] = 64
@@ -61,11 +82,11 @@ class ChannelTraits(Struct, frozen=True, kw_only=True):
 class Channel(ChannelTraits, frozen=True, kw_only=True):
     """One way to reach some models; whose key it uses, only its transport knows."""
 
-    models: tuple[Mapped, ...]
+    models: tuple[Carried, ...]
 
-    def upstream_name(self, model: str) -> str | None:
-        """The upstream's name for `model`, or None if the channel does not carry it."""
-        for mapped in self.models:
-            if mapped.id == model:
-                return mapped.upstream
-        return None
+    def carried(self, model: str) -> Carried:
+        """The model as this channel has it; under its own name if it is not listed."""
+        for carried in self.models:
+            if carried.id == model:
+                return carried
+        return Carried(model, model)

@@ -1,5 +1,8 @@
 """What a model answers: the OpenAI ChatCompletion and its chunks, as this gateway hands them on.
 
+`reasoning_details` beside `reasoning_content` holds what a provider wants back, unread, so that a turn with tools can
+go on: thoughts with their signature, or a signature alone (`core.reasoning`).
+
 Encoding is exact: the same bytes for the same value. A default given as a factory is always written out; msgspec leaves
 out only the plain ones.
 """
@@ -44,6 +47,7 @@ class Answer(Struct, kw_only=True, omit_defaults=True):
     role: str = msgspec.field(default_factory=lambda: "assistant")
     content: str | None
     reasoning_content: str | None = None
+    reasoning_details: list[Json] | None = None
     refusal: str | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: CalledFunction | None = None
@@ -97,6 +101,7 @@ class Delta(Struct, kw_only=True, omit_defaults=True):
     role: str | None = None
     content: str | None = None
     reasoning_content: str | None = None
+    reasoning_details: list[Json] | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
     function_call: FunctionDelta | None = None

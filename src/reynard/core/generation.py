@@ -14,6 +14,8 @@ class Generation(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What is asked of a model, in the words of OpenAI Chat; None is "not said".
 
     `reasoning` is this gateway's own word (spec section 1): think first, or do not; each channel has its spelling.
+    `reasoning_budget`, in tokens, is Anthropic's and Google's word for how much; `core.reasoning` turns it into an
+    effort where a channel has only that.
     """
 
     model: Name
@@ -34,6 +36,7 @@ class Generation(Struct, kw_only=True, frozen=True, omit_defaults=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     reasoning: bool | None = None
     reasoning_effort: Annotated[str, Meta(min_length=1, max_length=32)] | None = None
+    reasoning_budget: Annotated[int, Meta(ge=0)] | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
     response_format: ResponseFormat | None = None
     tools: tuple[Tool, ...] | None = None

@@ -1,10 +1,11 @@
-"""Media sources as a client writes them: what kind they are, what they say of themselves, and whether they can be read.
+"""Media sources as a client writes them, and media as a codec finds it: resolved into what the channel takes.
 
 Nothing is fetched here. Formats are the words of spec section 1.
 """
 
 import binascii
 import re
+from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,9 +20,12 @@ Origin = Literal["url", "data", "youtube", "upload"]
 
 VIDEO_EXTENSIONS: Final = ("mp4", "mpeg", "mpg", "mov", "webm")
 FORMAT_OF_TYPE: Final[dict[str, str]] = {
+    "image/jpeg": "jpeg",
+    "image/jpg": "jpeg",
     "audio/wav": "wav",
     "audio/x-wav": "wav",
     "audio/wave": "wav",
+    "audio/vnd.wave": "wav",
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
     "audio/aiff": "aiff",
@@ -37,21 +41,116 @@ FORMAT_OF_TYPE: Final[dict[str, str]] = {
     "video/mpeg": "mpeg",
     "video/quicktime": "mov",
     "video/webm": "webm",
+    "application/pdf": "pdf",
+    "text/plain": "txt",
+    "text/markdown": "md",
+    "text/csv": "csv",
+    "text/html": "html",
+    "application/json": "json",
 }
+"""The word of spec section 1 for a media type; the subtype, for those that are not here."""
+
+TYPE_OF_FORMAT: Final[dict[str, str]] = {
+    **{word: media_type for media_type, word in reversed(FORMAT_OF_TYPE.items())},
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "heic": "image/heic",
+    "mpg": "video/mpeg",
+    "aif": "audio/aiff",
+}
+"""The media type of a format or file extension."""
+
+PRIVATE_DOMAINS: Final = frozenset({"local", "localdomain", "internal", "intranet", "lan", "home", "corp", "localhost"})
+"""Top-level domains that are not in the public domain name system (RFC 6762, RFC 9476, ICANN's reservations)."""
 
 _DATA_URI = re.compile(r"data:([a-zA-Z0-9.+-]+/[a-zA-Z0-9.+-]+)(?:;[a-zA-Z0-9-]+=[^;,]*)*;base64,")
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{6,20}")
 _LONGEST_DATA_PREFIX = 256
+_SNIFFED_BASE64 = 64
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"%PDF-", "application/pdf"),
+    (b"ID3", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
+    (b"\x00\x00\x01\xba", "video/mpeg"),
+    (b"\x00\x00\x01\xb3", "video/mpeg"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"<!DOCTYPE html", "text/html"),
+    (b"<!doctype html", "text/html"),
+    (b"<html", "text/html"),
+)
+_RIFF: Final = {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
+_BRANDS: Final = {
+    b"M4A ": "audio/mp4",
+    b"M4B ": "audio/mp4",
+    b"qt  ": "video/quicktime",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heif",
+    b"avif": "image/avif",
+}
 
 
 class MediaSource(Struct, frozen=True):
-    """One piece of media in a request. `format` and `size` (bytes) are None when the source does not tell."""
+    """One piece of media in a request. `said` is the source as it stands there: an address, a data URI, base64, an id.
+
+    `format` and `size` (bytes) are None when the source does not tell.
+    """
 
     param: str
     kind: Kind
     origin: Origin
+    said: str
     format: str | None
     size: int | None
+
+
+class Media(Struct, frozen=True, kw_only=True):
+    """A media source, resolved: an address that the provider reads (`url`), or the bytes in base64 (`data`).
+
+    `type` is the media type, by content where the bytes were seen; empty for an address that nobody has looked at.
+    """
+
+    kind: Kind
+    type: str
+    url: str | None = None
+    data: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """As one text: the address, or a data URI."""
+        return self.url if self.url is not None else f"data:{self.type};base64,{self.data}"
+
+    @property
+    def format(self) -> str:
+        """The word of spec section 1 for its type: `mp3`, `png`, `pdf`."""
+        return FORMAT_OF_TYPE.get(self.type, self.type.partition("/")[2])
+
+
+Resolved = Mapping[str, Media]
+"""The media of a request by what its sources said."""
+
+
+class Intake(Struct, frozen=True, kw_only=True):
+    """How a channel takes media.
+
+    `fetches`: the kinds whose https address the provider reads itself. `youtube`: it knows that site's addresses.
+    `blind`: nobody looks at addresses (the simulated dialect). `inline_bytes`: how much base64 a request may hold; what
+    is more is uploaded where there is a way to, else refused.
+    """
+
+    fetches: frozenset[Kind] = frozenset()
+    youtube: bool = False
+    blind: bool = False
+    inline_bytes: int
 
 
 def sources(generation: Generation) -> list[MediaSource]:
@@ -68,6 +167,56 @@ def sources(generation: Generation) -> list[MediaSource]:
     return found
 
 
+def as_said(source: MediaSource) -> Media:
+    """The media of a source as it stands, with nothing fetched: for an address, itself."""
+    if source.origin != "data":
+        return Media(kind=source.kind, type=TYPE_OF_FORMAT.get(source.format or "", ""), url=source.said)
+    head, comma, payload = source.said[:_LONGEST_DATA_PREFIX].partition(",")
+    if comma and head[:5].lower() == "data:":
+        payload = source.said[len(head) + 1 :]
+        declared = head[5:].partition(";")[0].lower()
+    else:
+        payload = source.said
+        declared = TYPE_OF_FORMAT.get(source.format or "", f"{source.kind}/{source.format}" if source.format else "")
+    found = type_of(binascii.a2b_base64(payload[:_SNIFFED_BASE64]), source.kind)
+    return Media(kind=source.kind, type=found or declared, data=payload)
+
+
+def is_public(url: str) -> bool:
+    """Whether an address may be handed to a provider to read: https, and a name in the public domain name system.
+
+    Addresses in numbers, of any spelling, are not passed on: what they lead to, only the guarded fetcher may find out.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    last = host.rpartition(".")[2]
+    return parts.scheme == "https" and "." in host and last.isalpha() and last not in PRIVATE_DOMAINS
+
+
+def type_of(head: bytes, kind: Kind) -> str | None:
+    """The media type that the first bytes of a file tell (its "magic"), or None if they tell nothing.
+
+    A container that holds audio or video alike is what it is sent as. Sources: https://mimesniff.spec.whatwg.org, and
+    the containers' own specifications (RIFF, ISO BMFF, EBML, ID3).
+    """
+    found = _type_of(head)
+    if kind == "audio" and found in ("video/mp4", "video/webm"):
+        return found.replace("video/", "audio/")
+    return found
+
+
+def _type_of(head: bytes) -> str | None:
+    if head[:4] == b"RIFF":
+        return _RIFF.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "video/mp4")
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "audio/aiff"
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:  # the frame sync of MPEG audio, and of ADTS
+        return "audio/aac" if head[1] & 0x06 == 0 else "audio/mpeg"
+    return next((media_type for magic, media_type in _MAGIC if head.startswith(magic)), None)
+
+
 def _source(block: Block, param: str) -> MediaSource | None:
     match block:
         case ImageBlock():
@@ -80,7 +229,7 @@ def _source(block: Block, param: str) -> MediaSource | None:
             return _link(block.file_url.url, "file", f"{param}.file_url.url")
         case InputAudioBlock():
             size = _base64_size(block.input_audio.data, f"{param}.input_audio.data")
-            return MediaSource(param, "audio", "data", block.input_audio.format, size)
+            return MediaSource(param, "audio", "data", block.input_audio.data, block.input_audio.format, size)
         case FileBlock():
             return _file(block, param)
         case _:
@@ -92,10 +241,10 @@ def _file(block: FileBlock, param: str) -> MediaSource:
     if (data is None) == (file_id is None):
         raise InvalidParam(f"`{param}.file` takes either `file_data` or `file_id`.", param=f"{param}.file")
     if data is None:
-        return MediaSource(param, "file", "upload", None, None)
+        return MediaSource(param, "file", "upload", file_id or "", None, None)
     if data.startswith("data:"):
         return _data(data, "file", f"{param}.file.file_data")
-    return MediaSource(param, "file", "data", None, _base64_size(data, f"{param}.file.file_data"))
+    return MediaSource(param, "file", "data", data, None, _base64_size(data, f"{param}.file.file_data"))
 
 
 def _link(url: str, kind: Kind, param: str) -> MediaSource:
@@ -115,8 +264,8 @@ def _link(url: str, kind: Kind, param: str) -> MediaSource:
         raise InvalidParam(f"`{param}` must not carry a user name or a password.", param=param)
     if kind == "video" and host in ("youtube.com", "www.youtube.com", "m.youtube.com", "youtu.be"):
         _check_youtube(url, param)
-        return MediaSource(param, kind, "youtube", None, None)
-    return MediaSource(param, kind, "url", _extension(parts.path), None)
+        return MediaSource(param, kind, "youtube", url, None, None)
+    return MediaSource(param, kind, "url", url, _extension(parts.path), None)
 
 
 def _check_youtube(url: str, param: str) -> None:
@@ -142,7 +291,7 @@ def _data(uri: str, kind: Kind, param: str) -> MediaSource:
     if kind != "file" and not media_type.startswith(f"{kind}/"):
         raise InvalidParam(f"`{param}` takes a data URI of type `{kind}/…`, not `{media_type}`.", param=param)
     size = _base64_size(uri[head.end() :], param)
-    return MediaSource(param, kind, "data", FORMAT_OF_TYPE.get(media_type, media_type.partition("/")[2]), size)
+    return MediaSource(param, kind, "data", uri, FORMAT_OF_TYPE.get(media_type, media_type.partition("/")[2]), size)
 
 
 def _base64_size(payload: str, param: str) -> int:

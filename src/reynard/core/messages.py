@@ -169,6 +169,7 @@ class AssistantMessage(_Message, tag="assistant", frozen=True, kw_only=True):
     tool_calls: tuple[AskedCall, ...] | None = None
     function_call: FunctionCall | None = None
     reasoning_content: str | None = None
+    reasoning_details: list[Json] | None = None
     audio: Json | None = None
     annotations: list[Json] | None = None
 

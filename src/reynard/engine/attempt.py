@@ -11,6 +11,7 @@ from reynard.core.assembly import Assembly, says_nothing
 from reynard.core.chat import Chunk, Completion, encode
 from reynard.core.errors import GenerationError
 from reynard.core.generation import Generation
+from reynard.core.media import Resolved
 from reynard.engine.routes import Route
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireResponse
 
@@ -39,9 +40,9 @@ class Sink(Protocol):
         ...
 
 
-async def complete(generation: Generation, route: Route, identity: Identity) -> Completion:
+async def complete(generation: Generation, route: Route, media: Resolved, identity: Identity) -> Completion:
     """The whole answer in one body. Raises `GenerationError`."""
-    request = route.codec.encode(generation, route.channel)
+    request = route.codec.encode(generation, route.channel, media)
     async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
         body = await _body(response, route)
     completion = route.codec.decode(body)
@@ -49,9 +50,9 @@ async def complete(generation: Generation, route: Route, identity: Identity) -> 
     return with_content(completion)
 
 
-async def stream(generation: Generation, route: Route, identity: Identity, sink: Sink) -> Completion:
+async def stream(generation: Generation, route: Route, media: Resolved, identity: Identity, sink: Sink) -> Completion:
     """Chunk after chunk into `sink`; what they amounted to is returned. Raises `GenerationError`."""
-    request = route.codec.encode(generation, route.channel)
+    request = route.codec.encode(generation, route.channel, media)
     decoder = route.codec.stream_decoder()
     delivery = _Delivery(identity, sink, generation.wants_usage)
     async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:

@@ -6,11 +6,13 @@ from typing import Final
 
 from msgspec import Struct
 
+from reynard.core.catalogue import Model
 from reynard.core.chat import Completion
 from reynard.core.errors import GenerationError
 from reynard.core.generation import Generation
 from reynard.engine import attempt
 from reynard.engine.attempt import Identity, Sink
+from reynard.engine.media import Gathered, Gatherer
 from reynard.engine.routes import Route, Routes
 from reynard.ports.clock import Chance
 
@@ -29,20 +31,30 @@ class RetryPolicy(Struct, frozen=True):
 class Failover:
     """Walks the routes to a model. `routes` gives the snapshot in force."""
 
-    def __init__(self, routes: Callable[[], Routes], chance: Chance, policy: RetryPolicy) -> None:
+    def __init__(self, routes: Callable[[], Routes], media: Gatherer, chance: Chance, policy: RetryPolicy) -> None:
         self._routes = routes
+        self._media = media
         self._chance = chance
         self._policy = policy
 
     async def generate(self, generation: Generation, identity: Identity, sink: Sink | None) -> Completion:
         """The whole answer; with a sink, chunk by chunk on the way. Raises `GenerationError`."""
-        routes = self._routes().ordered(generation, self._chance.uniform)
+        routes = self._routes()
+        media = self._media.begin(generation, routes.catalogue.get(generation.model) or Model(id=generation.model))
+        try:
+            return await self._walk(routes.ordered(generation, self._chance.uniform), generation, media, identity, sink)
+        finally:
+            media.let_go()
+
+    async def _walk(
+        self, routes: list[Route], generation: Generation, media: Gathered, identity: Identity, sink: Sink | None
+    ) -> Completion:
         failures: list[GenerationError] = []
         for turn in range(self._policy.rounds):
             again: list[Route] = []
             for route in routes:
                 try:
-                    return await _attempt(generation, route, identity, sink)
+                    return await _attempt(generation, route, media, identity, sink)
                 except GenerationError as failure:
                     failures.append(failure)
                     if not failure.failover:
@@ -66,10 +78,13 @@ class Failover:
         return max(own, asked)
 
 
-async def _attempt(generation: Generation, route: Route, identity: Identity, sink: Sink | None) -> Completion:
+async def _attempt(
+    generation: Generation, route: Route, media: Gathered, identity: Identity, sink: Sink | None
+) -> Completion:
+    resolved = await media.resolve(route)
     if sink is None:
-        return await attempt.complete(generation, route, identity)
-    return await attempt.stream(generation, route, identity, sink)
+        return await attempt.complete(generation, route, resolved, identity)
+    return await attempt.stream(generation, route, resolved, identity, sink)
 
 
 def _interrupted(failure: GenerationError) -> GenerationError:

@@ -12,16 +12,18 @@ from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.routing import Uniform, order
 from reynard.ports.codec import Codec
+from reynard.ports.media import Uploader
 from reynard.ports.transport import Transport
 
 
 class Route:
     """A channel, with what speaks its dialect, what carries it there, and the gate that keeps to its concurrency."""
 
-    __slots__ = ("_calls", "channel", "codec", "gate", "quiet", "transport")
+    __slots__ = ("_calls", "channel", "codec", "gate", "quiet", "transport", "uploader")
 
-    def __init__(self, channel: Channel, codec: Codec, transport: Transport) -> None:
+    def __init__(self, channel: Channel, codec: Codec, transport: Transport, uploader: Uploader | None = None) -> None:
         self.channel = channel
+        self.uploader = uploader
         self.codec = codec
         self.transport = transport
         self.gate = asyncio.Semaphore(channel.concurrency)

@@ -7,6 +7,7 @@ from reynard.core.channels import Channel
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import GenerationError
 from reynard.core.generation import Generation
+from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
 
 
@@ -34,8 +35,16 @@ class Codec(Protocol):
         """The first parameter that the channel has no word for, or None; asked before anything is stored."""
         ...
 
-    def encode(self, generation: Generation, channel: Channel) -> WireRequest:
-        """The HTTP call to make. Raises `UnsupportedOptions` for what this dialect cannot carry."""
+    def intake(self, channel: Channel) -> Intake:
+        """How the channel takes media."""
+        ...
+
+    def encode(self, generation: Generation, channel: Channel, media: Resolved) -> WireRequest:
+        """The HTTP call to make. `media` has every source of the request, as `intake` wants it.
+
+        Raises `UnsupportedOptions` for a parameter that this dialect cannot carry, `GenerationError` for media of a
+        type that it cannot.
+        """
         ...
 
     def decode(self, body: bytes) -> Completion:

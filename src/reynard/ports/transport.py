@@ -1,18 +1,23 @@
 """A call to an upstream: bytes there, bytes back. Cancelling it closes the connection."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Protocol
 
 from msgspec import Struct
 
 
 class WireRequest(Struct, frozen=True, kw_only=True):
-    """One POST, relative to the channel's base URL; whose key it is, the transport knows."""
+    """One POST, relative to the channel's base URL; whose key it is, the transport knows.
+
+    `headers`: what the dialect wants beside the key and the content type.
+    """
 
     path: str
     body: bytes
     stream: bool
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class WireResponse(Protocol):

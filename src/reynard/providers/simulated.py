@@ -10,13 +10,25 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from reynard.core import simulation
+from reynard.core.channels import Channel
 from reynard.core.generation import Generation
+from reynard.core.media import Intake
 from reynard.core.playback import Cut, Head, Pause, Piece, Stall, Step, steps
 from reynard.core.simulation import Simulation
 from reynard.ports.clock import Chance
 from reynard.ports.transport import ConnectionBroken, WireRequest
+from reynard.providers.openai import OpenAICodec
+from reynard.providers.openai.codec import MOST_INLINE
 
 _requests = msgspec.json.Decoder(Generation)
+
+
+class SimulatedCodec(OpenAICodec):
+    """The openai dialect, spoken to nobody: addresses of media stay unread."""
+
+    def intake(self, channel: Channel) -> Intake:
+        """Everything, as it stands."""
+        return Intake(youtube=True, blind=True, inline_bytes=MOST_INLINE)
 
 
 class SimulatedResponse:

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from reynard.core.channels import Channel, ReasoningWord
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.generation import Generation
-from reynard.core.messages import AssistantMessage, Message
+from reynard.core.media import Intake, Kind, Resolved
+from reynard.core.reasoning import effort_of
 from reynard.ports.transport import WireRequest
 from reynard.providers.openai import errors
+from reynard.providers.openai.messages import messages
 from reynard.providers.openai.wire import (
     Number,
     WireAnswer,
@@ -26,10 +27,24 @@ from reynard.providers.openai.wire import (
 from reynard.providers.sse import Event, EventTooLarge, SSEParser
 
 OWN: Final = frozenset(
-    {"model", "messages", "stream", "stream_options", "reasoning", "max_tokens", "max_completion_tokens"}
+    {
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "reasoning",
+        "reasoning_budget",
+        "max_tokens",
+        "max_completion_tokens",
+    }
 )
 PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field not in OWN)
 """Parameters that go through under their own name."""
+
+PATH: Final = "/chat/completions"
+REASONING: Final = ("reasoning", "reasoning_effort", "reasoning_budget")
+FETCHED: Final[frozenset[Kind]] = frozenset({"image"})
+MOST_INLINE: Final = 48_000_000  # of the 50 MB that OpenAI takes in a request
 
 DONE: Final = b"[DONE]"
 MOST_TOKENS: Final = 10**12
@@ -46,24 +61,23 @@ class OpenAICodec:
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
-        if quirks.reasoning == "none":
-            if generation.reasoning is not None:
-                return "reasoning"
-            if generation.reasoning_effort is not None:
-                return "reasoning_effort"
-        for field in quirks.unsupported:
-            if getattr(generation, field, None) is not None:
-                return field
-        return None
+        fields = (*quirks.unsupported, *(REASONING if quirks.reasoning == "none" else ()))
+        return next((field for field in fields if getattr(generation, field, None) is not None), None)
 
-    def encode(self, generation: Generation, channel: Channel) -> WireRequest:
+    def intake(self, channel: Channel) -> Intake:
+        """Images by their address, unless the channel's quirks say otherwise; everything else as bytes."""
+        fetches = channel.quirks.fetches
+        return Intake(fetches=FETCHED if fetches is None else frozenset(fetches), inline_bytes=MOST_INLINE)
+
+    def encode(self, generation: Generation, channel: Channel, media: Resolved) -> WireRequest:
         """`POST {base_url}/chat/completions`."""
         refused = self.unsupported(generation, channel)
         if refused is not None:
             raise UnsupportedOptions(f"The provider of `{generation.model}` has no `{refused}`.", param=refused)
+        model = channel.carried(generation.model).upstream
         body: dict[str, Any] = {
-            "model": channel.upstream_name(generation.model) or generation.model,
-            "messages": _messages(generation.messages, channel),
+            "model": model,
+            "messages": messages(generation.messages, channel.quirks, media),
         }
         for field in PASSED:
             value = getattr(generation, field)
@@ -71,12 +85,13 @@ class OpenAICodec:
                 body[field] = value
         if generation.output_limit is not None:
             body[channel.quirks.limit] = generation.output_limit
-        if generation.reasoning is not None:
-            _say_reasoning(body, channel.quirks.reasoning, generation.reasoning)
+        if generation.reasoning is not None or generation.reasoning_budget is not None:
+            _say_reasoning(body, generation, channel.quirks.reasoning)
         if generation.stream:
             body["stream"] = True
             body["stream_options"] = _stream_options(generation)
-        return WireRequest(path="/chat/completions", body=_encoder.encode(body), stream=generation.stream)
+        path = channel.path.format(model=model, verb="chat/completions") or PATH
+        return WireRequest(path=path, body=_encoder.encode(body), stream=generation.stream)
 
     def decode(self, body: bytes) -> Completion:
         """A `chat.completion`; its id, time and model are the gateway's to set."""
@@ -228,27 +243,20 @@ def _count(tokens: Number) -> int:
     return 0 if tokens is None or not 0 <= tokens <= MOST_TOKENS else int(tokens)
 
 
-def _messages(messages: tuple[Message, ...], channel: Channel) -> tuple[Message, ...]:
-    if channel.quirks.takes_reasoning_back:
-        return messages
-    return tuple(
-        replace(message, reasoning_content=None)
-        if isinstance(message, AssistantMessage) and message.reasoning_content is not None
-        else message
-        for message in messages
-    )
-
-
-def _say_reasoning(body: dict[str, Any], word: ReasoningWord, wanted: bool) -> None:
+def _say_reasoning(body: dict[str, Any], generation: Generation, word: ReasoningWord) -> None:
+    """`reasoning` and `reasoning_budget`, in the channel's word; an effort that was said stands."""
+    budget = generation.reasoning_budget
+    wanted = generation.reasoning if generation.reasoning is not None else budget != 0
     match word:
         case "effort":
-            body.setdefault("reasoning_effort", "medium" if wanted else "none")
+            guess = "medium" if budget is None else effort_of(budget)
+            body.setdefault("reasoning_effort", guess if wanted else "none")
         case "thinking":
             body["thinking"] = {"type": "enabled" if wanted else "disabled"}
         case "template":
             body["chat_template_kwargs"] = {"enable_thinking": wanted}
         case "object":
-            body["reasoning"] = {"enabled": wanted}
+            body["reasoning"] = {"max_tokens": budget} if wanted and budget else {"enabled": wanted}
 
 
 def _stream_options(generation: Generation) -> dict[str, bool]:

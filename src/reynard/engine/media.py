@@ -1,0 +1,222 @@
+"""One way for media: every source of a request, resolved once an attempt into what the channel takes.
+
+An address is passed on where the provider reads it itself; else its bytes are fetched, once for all attempts of a task,
+and sent along, or uploaded to the provider where the request would become too large.
+"""
+
+import asyncio
+import binascii
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from reynard.core.catalogue import Model, check_fetched
+from reynard.core.errors import GenerationError
+from reynard.core.generation import Generation
+from reynard.core.media import (
+    TYPE_OF_FORMAT,
+    Intake,
+    Media,
+    MediaSource,
+    Resolved,
+    as_said,
+    is_public,
+    sources,
+    type_of,
+)
+from reynard.engine.routes import Route
+from reynard.ports.clock import Clock
+from reynard.ports.media import Fetched, Fetcher, Uploaded
+
+NOTHING: Final[Resolved] = {}
+SNIFFED: Final = 64
+MOST_UPLOADS_KNOWN: Final = 10_000
+UPLOAD_MARGIN_S: Final = 3_600.0
+
+
+class MediaLimits(Struct, frozen=True, kw_only=True):
+    """`max_bytes`: of one source. `max_held_bytes`: kept in memory for further attempts of a task."""
+
+    max_bytes: int = 100_000_000
+    max_held_bytes: int = 256_000_000
+    fetches_at_once: int = 8
+
+
+class OwnFiles(Protocol):
+    """The files that this gateway keeps itself."""
+
+    def owns(self, url: str) -> bool:
+        """Whether `url` is one of this gateway's own."""
+        ...
+
+    async def fetch(self, url: str, limit: int) -> Fetched:
+        """As `Fetcher.fetch`, with no network."""
+        ...
+
+
+class Gatherer:
+    """Fetches, holds and uploads for all tasks of this node, within the limits."""
+
+    def __init__(self, fetcher: Fetcher, own: OwnFiles, clock: Clock, limits: MediaLimits) -> None:
+        self._fetcher = fetcher
+        self._own = own
+        self._clock = clock
+        self._limits = limits
+        self._fetching = asyncio.Semaphore(limits.fetches_at_once)
+        self._held: OrderedDict[tuple[int, str], Fetched] = OrderedDict()
+        self._held_bytes = 0
+        self._uploads: OrderedDict[tuple[str, bytes], Uploaded] = OrderedDict()
+
+    def begin(self, generation: Generation, model: Model) -> "Gathered":
+        """The media of a task, for all its attempts."""
+        return Gathered(self, sources(generation), model)
+
+    def is_passed_on(self, source: MediaSource, intake: Intake) -> bool:
+        """Whether the provider reads the address itself."""
+        if source.origin == "data":
+            return False
+        if source.origin == "youtube":
+            return intake.youtube
+        if intake.blind:
+            return True
+        return source.kind in intake.fetches and is_public(source.said) and not self._own.owns(source.said)
+
+    async def bytes_of(self, holder: int, source: MediaSource, model: Model) -> Fetched:
+        """What the address leads to, fetched unless it is held. Raises `GenerationError`."""
+        held = self._held.get((holder, source.said))
+        if held is not None:
+            return held
+        limit = min(self._limits.max_bytes, model.max_media_bytes.get(source.kind, self._limits.max_bytes))
+        if self._own.owns(source.said):
+            return await self._own.fetch(source.said, limit)
+        async with self._fetching:
+            fetched = await self._fetcher.fetch(source.said, limit)
+        self._hold((holder, source.said), fetched)
+        return fetched
+
+    def _hold(self, key: tuple[int, str], fetched: Fetched) -> None:
+        """Keeps it for the next attempt; what was kept longest makes room, and is fetched anew if it is wanted."""
+        self._held[key] = fetched
+        self._held_bytes += len(fetched.data)
+        while self._held_bytes > self._limits.max_held_bytes:
+            _, dropped = self._held.popitem(last=False)
+            self._held_bytes -= len(dropped.data)
+
+    def let_go(self, holder: int, said: Iterable[str]) -> None:
+        """A task has ended."""
+        for text in said:
+            dropped = self._held.pop((holder, text), None)
+            if dropped is not None:
+                self._held_bytes -= len(dropped.data)
+
+    async def upload(self, piece: "_Piece", route: Route) -> Media:
+        """`piece`, put where the provider of `route` reads it; once for as long as it is kept there."""
+        if route.uploader is None:
+            raise too_large()
+        data = piece.data
+        key = (route.channel.name, hashlib.sha256(data).digest())
+        known = self._uploads.get(key)
+        if known is None or known.expires - UPLOAD_MARGIN_S < self._clock.now():
+            known = self._uploads[key] = await route.uploader.upload(data, piece.type)
+            while len(self._uploads) > MOST_UPLOADS_KNOWN:
+                self._uploads.popitem(last=False)
+        return Media(kind=piece.source.kind, type=piece.type, url=known.uri)
+
+
+class _Piece(Struct, frozen=True):
+    """Bytes to send to a provider: as they were fetched, or in base64, as the client sent them."""
+
+    source: MediaSource
+    type: str
+    content: bytes | str
+
+    @property
+    def size(self) -> int:
+        """In base64."""
+        return len(self.content) if isinstance(self.content, str) else (len(self.content) + 2) // 3 * 4
+
+    @property
+    def data(self) -> bytes:
+        """The bytes themselves."""
+        return binascii.a2b_base64(self.content) if isinstance(self.content, str) else self.content
+
+    def inline(self) -> Media:
+        """In base64, inside of the request."""
+        text = self.content
+        if isinstance(text, bytes):
+            text = binascii.b2a_base64(text, newline=False).decode("ascii")
+        return Media(kind=self.source.kind, type=self.type, data=text)
+
+
+class Gathered:
+    """The media of one task."""
+
+    __slots__ = ("_gatherer", "_model", "_sources")
+
+    def __init__(self, gatherer: Gatherer, found: list[MediaSource], model: Model) -> None:
+        self._gatherer = gatherer
+        self._model = model
+        self._sources = {source.said: source for source in found}
+
+    async def resolve(self, route: Route) -> Resolved:
+        """Every source, as the channel takes it. Raises `GenerationError`."""
+        if not self._sources:
+            return NOTHING
+        intake = route.codec.intake(route.channel)
+        resolved: dict[str, Media] = {}
+        pieces: list[_Piece] = []
+        for said, source in self._sources.items():
+            if self._gatherer.is_passed_on(source, intake):
+                resolved[said] = as_said(source)
+            else:
+                pieces.append(await self._piece(source))
+        size = sum(piece.size for piece in pieces)
+        for piece in sorted(pieces, key=_size, reverse=True):
+            if size > intake.inline_bytes:  # the largest go first
+                size -= piece.size
+                resolved[piece.source.said] = await self._gatherer.upload(piece, route)
+            else:
+                resolved[piece.source.said] = piece.inline()
+        return resolved
+
+    async def _piece(self, source: MediaSource) -> "_Piece":
+        if source.origin == "data":
+            media = as_said(source)
+            return _Piece(source, media.type, media.data or "")
+        if source.origin == "youtube":
+            raise GenerationError("invalid_parameters", "The provider does not read YouTube addresses.", failover=True)
+        fetched = await self._gatherer.bytes_of(id(self), source, self._model)
+        return _Piece(source, checked_type(source, fetched, self._model), fetched.data)
+
+    def let_go(self) -> None:
+        """Nothing of it is needed any more."""
+        if self._sources:
+            self._gatherer.let_go(id(self), self._sources)
+
+
+def checked_type(source: MediaSource, fetched: Fetched, model: Model) -> str:
+    """The media type of what was fetched: by content, then by the address, then by what the server said.
+
+    Raises `GenerationError` if it is nothing that the model takes there.
+    """
+    media_type = (
+        type_of(fetched.data[:SNIFFED], source.kind)
+        or TYPE_OF_FORMAT.get(source.format or "")
+        or fetched.type.partition(";")[0].strip().lower()
+    )
+    check_fetched(source, media_type, len(fetched.data), model)
+    return media_type
+
+
+def too_large() -> GenerationError:
+    """More than fits into a request to the provider."""
+    return GenerationError(
+        "media_too_large", "The media of the request is larger than the provider takes in one request. Make it smaller."
+    )
+
+
+def _size(piece: _Piece) -> int:
+    return piece.size
