@@ -8,7 +8,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from reynard.engine.routes import Route, Routes
 from reynard.engine.worker import Worker
 from reynard.http import app, server
 from reynard.ports.codec import Codec
-from reynard.ports.media import Fetched
+from reynard.ports.media import Opened
 from reynard.ports.transport import Transport
 from reynard.providers import http as upstream
 from reynard.providers.local.transport import LocalTransport, weights
@@ -330,7 +330,7 @@ class NotYet:
         """No."""
         return False
 
-    async def fetch(self, url: str, limit: int) -> Fetched:
+    def open(self, url: str, limit: int) -> AbstractAsyncContextManager[Opened]:
         """Refused."""
         raise GenerationError("media_fetch_failed", "The gateway cannot fetch media yet. Send it as a data URI.")
 

@@ -44,6 +44,7 @@ PARAMETERS = [
     ("top_logprobs", 0),
     ("top_logprobs", 20),
     ("reasoning_effort", "xhigh"),
+    ("reasoning_budget", 4096),
     ("verbosity", "low"),
     ("response_format", {"type": "text"}),
     ("response_format", {"type": "json_object"}),

@@ -29,7 +29,7 @@ from reynard.core.media import (
 )
 from reynard.engine.routes import Route
 from reynard.ports.clock import Clock
-from reynard.ports.media import Fetched, Fetcher, Uploaded
+from reynard.ports.media import Fetcher, Uploaded
 
 NOTHING: Final[Resolved] = {}
 SNIFFED: Final = 64
@@ -45,16 +45,19 @@ class MediaLimits(Struct, frozen=True, kw_only=True):
     fetches_at_once: int = 8
 
 
-class OwnFiles(Protocol):
-    """The files that this gateway keeps itself."""
+class OwnFiles(Fetcher, Protocol):
+    """The files that this gateway keeps itself, opened with no network."""
 
     def owns(self, url: str) -> bool:
         """Whether `url` is one of this gateway's own."""
         ...
 
-    async def fetch(self, url: str, limit: int) -> Fetched:
-        """As `Fetcher.fetch`, with no network."""
-        ...
+
+class Fetched(Struct, frozen=True):
+    """A whole body, and the content type that came with it."""
+
+    data: bytes
+    type: str
 
 
 class Gatherer:
@@ -91,9 +94,9 @@ class Gatherer:
             return held
         limit = min(self._limits.max_bytes, model.max_media_bytes.get(source.kind, self._limits.max_bytes))
         if self._own.owns(source.said):
-            return await self._own.fetch(source.said, limit)
+            return await _read(self._own, source.said, limit)
         async with self._fetching:
-            fetched = await self._fetcher.fetch(source.said, limit)
+            fetched = await _read(self._fetcher, source.said, limit)
         self._hold((holder, source.said), fetched)
         return fetched
 
@@ -209,6 +212,11 @@ def checked_type(source: MediaSource, fetched: Fetched, model: Model) -> str:
     )
     check_fetched(source, media_type, len(fetched.data), model)
     return media_type
+
+
+async def _read(fetcher: Fetcher, url: str, limit: int) -> Fetched:
+    async with fetcher.open(url, limit) as opened:
+        return Fetched(b"".join([part async for part in opened.parts()]), opened.type)
 
 
 def too_large() -> GenerationError:

@@ -1,23 +1,31 @@
 """Where media comes from, and where it may be put for a provider to read."""
 
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
 
 
-class Fetched(Struct, frozen=True):
-    """A body, and the content type that came with it."""
+class Opened(Protocol):
+    """A body under way, and the content type that came with it."""
 
-    data: bytes
-    type: str
+    @property
+    def type(self) -> str:
+        """As it was said; empty if nothing was."""
+        ...
+
+    def parts(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises `GenerationError` (`media_fetch_failed`, `media_too_large`)."""
+        ...
 
 
 class Fetcher(Protocol):
     """Reads what a client's URL leads to, and nothing that it must not."""
 
-    async def fetch(self, url: str, limit: int) -> Fetched:
-        """At most `limit` bytes. Raises `GenerationError` (`media_fetch_failed`, `media_too_large`); no message of it
-        names the address."""
+    def open(self, url: str, limit: int) -> AbstractAsyncContextManager[Opened]:
+        """A body of at most `limit` bytes. Raises `GenerationError` (`media_fetch_failed`, `media_too_large`); no
+        message of it names the address."""
         ...
 
 
