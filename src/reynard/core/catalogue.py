@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, structs
 from reynard.core.errors import CapabilityMissing, GenerationError, InvalidParam, ModelNotSupported, RuleViolation
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
-from reynard.core.media import FORMAT_OF_TYPE, VIDEO_EXTENSIONS, Kind, MediaSource, sources
+from reynard.core.media import TYPE_OF_FORMAT, VIDEO_EXTENSIONS, Kind, MediaSource, format_of, sources
 from reynard.core.messages import Name
 from reynard.core.reasoning import Thinking
 
@@ -101,8 +101,7 @@ def check_fetched(source: MediaSource, media_type: str, size: int, model: Model)
             "media_fetch_failed", f"What `{source.param}` leads to is not {source.kind}. Check the address."
         )
     formats, limit = model.formats.get(source.kind), model.max_media_bytes.get(source.kind)
-    found = FORMAT_OF_TYPE.get(media_type, media_type.partition("/")[2])
-    if formats is not None and found not in formats:
+    if formats is not None and format_of(media_type) not in formats:
         raise GenerationError(
             "media_fetch_failed",
             f"What `{source.param}` leads to is {source.kind} in a format that the model does not take; "
@@ -170,10 +169,19 @@ def _check_format(source: MediaSource, model: Model) -> None:
         raise RuleViolation(
             f"`{source.param}` must end in {', '.join('.' + e for e in VIDEO_EXTENSIONS)}.", param=source.param
         )
-    formats = model.formats.get(source.kind)
-    if formats is not None and source.format is not None and source.format not in formats:
+    formats, found = model.formats.get(source.kind), _format(source)
+    if formats is not None and found is not None and found not in formats:
         raise RuleViolation(
-            f"The model `{model.id}` does not take {source.kind} in the format `{source.format}`; "
+            f"The model `{model.id}` does not take {source.kind} in the format `{found}`; "
             f"it takes {', '.join(formats)}.",
             param=source.param,
         )
+
+
+def _format(source: MediaSource) -> str | None:
+    """What the source tells of its format. The address of an image or a file need not end in one: `/image.php` tells
+    nothing, and is judged by its content."""
+    known = TYPE_OF_FORMAT.get(source.format or "")
+    if known is not None:
+        return format_of(known)
+    return None if source.origin == "url" and source.kind in ("image", "file") else source.format

@@ -48,8 +48,6 @@ FORMAT_OF_TYPE: Final[dict[str, str]] = {
     "text/html": "html",
     "application/json": "json",
 }
-"""The word of spec section 1 for a media type; the subtype, for those that are not here."""
-
 TYPE_OF_FORMAT: Final[dict[str, str]] = {
     **{word: media_type for media_type, word in reversed(FORMAT_OF_TYPE.items())},
     "jpg": "image/jpeg",
@@ -77,6 +75,8 @@ _MAGIC: Final = (
     (b"BM", "image/bmp"),
     (b"%PDF-", "application/pdf"),
     (b"ID3", "audio/mpeg"),
+    *((b"\xff" + bytes([second]), "audio/mpeg") for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3, 0xE2)),
+    *((b"\xff" + bytes([second]), "audio/aac") for second in (0xF1, 0xF9)),  # ADTS
     (b"OggS", "audio/ogg"),
     (b"fLaC", "audio/flac"),
     (b"\x1aE\xdf\xa3", "video/webm"),
@@ -132,7 +132,12 @@ class Media(Struct, frozen=True, kw_only=True):
     @property
     def format(self) -> str:
         """The word of spec section 1 for its type: `mp3`, `png`, `pdf`."""
-        return FORMAT_OF_TYPE.get(self.type, self.type.partition("/")[2])
+        return format_of(self.type)
+
+
+def format_of(media_type: str) -> str:
+    """The word of spec section 1 for a media type; the subtype, where it has none."""
+    return FORMAT_OF_TYPE.get(media_type, media_type.partition("/")[2])
 
 
 Resolved = Mapping[str, Media]
@@ -178,8 +183,12 @@ def as_said(source: MediaSource) -> Media:
     else:
         payload = source.said
         declared = TYPE_OF_FORMAT.get(source.format or "", f"{source.kind}/{source.format}" if source.format else "")
-    found = type_of(binascii.a2b_base64(payload[:_SNIFFED_BASE64]), source.kind)
-    return Media(kind=source.kind, type=found or declared, data=payload)
+    return Media(kind=source.kind, type=_type_in(payload, source.kind) or declared, data=payload)
+
+
+def _type_in(payload: str, kind: Kind) -> str | None:
+    """By the content of base64 that was checked."""
+    return type_of(binascii.a2b_base64(payload[:_SNIFFED_BASE64]), kind)
 
 
 def is_public(url: str) -> bool:
@@ -212,8 +221,6 @@ def _type_of(head: bytes) -> str | None:
         return _BRANDS.get(head[8:12], "video/mp4")
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "audio/aiff"
-    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:  # the frame sync of MPEG audio, and of ADTS
-        return "audio/aac" if head[1] & 0x06 == 0 else "audio/mpeg"
     return next((media_type for magic, media_type in _MAGIC if head.startswith(magic)), None)
 
 
@@ -287,11 +294,12 @@ def _data(uri: str, kind: Kind, param: str) -> MediaSource:
         raise InvalidParam(
             f"`{param}` is not a data URI of the form `data:<type>/<subtype>;base64,<payload>`.", param=param
         )
-    media_type = head.group(1).lower()
+    payload = uri[head.end() :]
+    size = _base64_size(payload, param)
+    media_type = _type_in(payload, kind) or head.group(1).lower()
     if kind != "file" and not media_type.startswith(f"{kind}/"):
         raise InvalidParam(f"`{param}` takes a data URI of type `{kind}/…`, not `{media_type}`.", param=param)
-    size = _base64_size(uri[head.end() :], param)
-    return MediaSource(param, kind, "data", uri, FORMAT_OF_TYPE.get(media_type, media_type.partition("/")[2]), size)
+    return MediaSource(param, kind, "data", uri, format_of(media_type), size)
 
 
 def _base64_size(payload: str, param: str) -> int:
