@@ -120,7 +120,8 @@ class Gatherer:
         if route.uploader is None:
             raise too_large()
         data = piece.data
-        key = (route.channel.name, hashlib.sha256(data).digest())
+        digest = await asyncio.to_thread(lambda: hashlib.sha256(data).digest())
+        key = (route.channel.name, digest)
         known = self._uploads.get(key)
         if known is None or known.expires - UPLOAD_MARGIN_S < self._clock.now():
             known = self._uploads[key] = await route.uploader.upload(data, piece.type)

@@ -1,0 +1,293 @@
+"""`engine.media`: what becomes of each source of a request, channel by channel."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from reynard.core.catalogue import Model
+from reynard.core.channels import Carried, Channel
+from reynard.core.errors import GenerationError
+from reynard.core.generation import Generation
+from reynard.core.media import Intake, Kind, Media
+from reynard.engine.media import NOTHING, Gathered, Gatherer, MediaLimits
+from reynard.engine.routes import Route
+from reynard.ports.media import Opened, Uploaded
+from reynard.testing.clock import FakeClock
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(92)
+JPEG = b"\xff\xd8\xff\xe0" + bytes(96)
+WAV = b"RIFF\x00\x00\x00\x00WAVE" + bytes(88)
+PDF = b"%PDF-1.7 " + bytes(91)
+MODEL = Model(id="m", capabilities=("text", "vision", "video", "audio", "file"), youtube=True)
+
+
+class Body:
+    def __init__(self, data: bytes, media_type: str) -> None:
+        self._data = data
+        self.type = media_type
+
+    async def parts(self) -> AsyncGenerator[bytes, None]:
+        yield self._data[:10]
+        yield self._data[10:]
+
+
+class Web:
+    """What is at which address; counts who asks for it."""
+
+    def __init__(self, **found: tuple[bytes, str]) -> None:
+        self.found = {f"https://web.example/{name.replace('_', '.')}": body for name, body in found.items()}
+        self.asked: list[tuple[str, int]] = []
+        self.open_now = self.most_open = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def owns(self, url: str) -> bool:
+        return url in self.found
+
+    @asynccontextmanager
+    async def open(self, url: str, limit: int) -> AsyncIterator[Opened]:
+        self.asked.append((url, limit))
+        self.open_now += 1
+        self.most_open = max(self.most_open, self.open_now)
+        try:
+            await self.gate.wait()
+            if url not in self.found:
+                raise GenerationError("media_fetch_failed", "no")
+            yield Body(*self.found[url])
+        finally:
+            self.open_now -= 1
+
+
+class Shelf:
+    """A provider's store of files."""
+
+    def __init__(self, clock: FakeClock, lives_s: float = 10_000) -> None:
+        self.clock = clock
+        self.lives_s = lives_s
+        self.kept: list[tuple[bytes, str]] = []
+
+    async def upload(self, data: bytes, media_type: str) -> Uploaded:
+        self.kept.append((data, media_type))
+        return Uploaded(f"files/{len(self.kept)}", self.clock.now() + self.lives_s)
+
+
+class Takes:
+    """A codec, as far as media goes."""
+
+    def __init__(self, *fetches: Kind, youtube: bool = False, inline_bytes: int = 100_000) -> None:
+        self._intake = Intake(fetches=frozenset(fetches), youtube=youtube, inline_bytes=inline_bytes)
+
+    def intake(self, channel: Channel) -> Intake:
+        return self._intake
+
+
+def route(codec: Takes, shelf: Shelf | None = None, name: str = "c") -> Route:
+    channel = Channel(name=name, dialect="openai", models=(Carried("m", "m"),))
+    return Route(channel, codec, None, shelf)  # type: ignore[arg-type]
+
+
+def asked(*sources: tuple[Kind, str]) -> Generation:
+    blocks = [{"type": f"{kind}_url", f"{kind}_url": {"url": url}} for kind, url in sources]
+    body = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "?"}, *blocks]}]}
+    return msgspec.convert(body, Generation)
+
+
+def data_uri(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+class Desk:
+    """A gatherer, and all around it."""
+
+    def __init__(self, web: Web | None = None, own: Web | None = None, **limits: Any) -> None:
+        self.web = web or Web()
+        self.own = own or Web()
+        self.clock = FakeClock()
+        self.gatherer = Gatherer(self.web, self.own, self.clock, MediaLimits(**limits))
+
+    def begin(self, *sources: tuple[Kind, str], model: Model = MODEL) -> Gathered:
+        return self.gatherer.begin(asked(*sources), model)
+
+
+def raw(media: Media) -> bytes:
+    assert media.data is not None
+    return base64.b64decode(media.data)
+
+
+async def test_a_request_with_no_media_costs_nothing() -> None:
+    assert await Desk().begin().resolve(route(Takes())) is NOTHING
+
+
+async def test_an_address_that_the_provider_reads_is_passed_on_unread() -> None:
+    desk = Desk()
+    url = "https://web.example/a.png"
+    resolved = await desk.begin(("image", url)).resolve(route(Takes("image")))
+    assert resolved == {url: Media(kind="image", type="image/png", url=url)}
+    assert desk.web.asked == []
+
+
+@pytest.mark.parametrize("url", ["http://web.example/a.png", "https://127.0.0.1/a.png", "https://0x7f.1/a.png"])
+async def test_what_only_the_gateway_may_look_at_is_never_passed_on(url: str) -> None:
+    desk = Desk()
+    with pytest.raises(GenerationError) as caught:
+        await desk.begin(("image", url)).resolve(route(Takes("image")))
+    assert caught.value.code == "media_fetch_failed"
+    assert [asked for asked, _ in desk.web.asked] == [url]
+
+
+async def test_what_the_provider_does_not_read_is_fetched_and_sent_along() -> None:
+    desk = Desk(Web(a_png=(PNG, "image/png")))
+    url = "https://web.example/a.png"
+    (media,) = (await desk.begin(("image", url)).resolve(route(Takes("file")))).values()
+    assert (media.kind, media.type, media.url, raw(media)) == ("image", "image/png", None, PNG)
+
+
+async def test_a_fetch_is_shared_by_the_attempts_of_a_task_and_by_nothing_else() -> None:
+    desk = Desk(Web(a_png=(PNG, "image/png")))
+    url = "https://web.example/a.png"
+    task = desk.begin(("image", url), ("image", url))
+    for name in ("one", "two"):
+        assert raw((await task.resolve(route(Takes(), name=name)))[url]) == PNG
+    assert len(desk.web.asked) == 1
+    other = desk.begin(("image", url))
+    await other.resolve(route(Takes()))
+    assert len(desk.web.asked) == 2
+    task.let_go()
+    await task.resolve(route(Takes()))
+    assert len(desk.web.asked) == 3
+
+
+async def test_what_is_held_for_later_attempts_is_bounded() -> None:
+    web = Web(a_png=(PNG, "image/png"), b_png=(PNG + b"b", "image/png"))
+    desk = Desk(web, max_held_bytes=150)
+    one, two = "https://web.example/a.png", "https://web.example/b.png"
+    task = desk.begin(("image", one), ("image", two))
+    first = await task.resolve(route(Takes()))
+    again = await task.resolve(route(Takes()))
+    assert (raw(first[one]), raw(first[two])) == (raw(again[one]), raw(again[two])) == (PNG, PNG + b"b")
+    assert len(web.asked) > 2  # what had to make room is fetched anew
+
+
+async def test_own_files_are_read_here_even_where_the_provider_reads_addresses() -> None:
+    desk = Desk(own=Web(a_pdf=(PDF, "application/pdf")))
+    url = "https://web.example/a.pdf"
+    (media,) = (await desk.begin(("file", url)).resolve(route(Takes("file")))).values()
+    assert (media.type, raw(media)) == ("application/pdf", PDF)
+    assert desk.web.asked == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "body", "said", "found"),
+    [
+        ("image", "a_png", JPEG, "image/png", "image/jpeg"),
+        ("audio", "a_mp3", WAV, "application/octet-stream", "audio/wav"),
+        ("file", "a_txt", PDF, "text/plain", "application/pdf"),
+        ("file", "a_md", b"# Title", "text/plain", "text/markdown"),
+        ("file", "a", b"Hello", "text/plain; charset=utf-8", "text/plain"),
+        ("audio", "a_m4a", b"\x00\x00\x00\x20ftypmp42" + bytes(88), "video/mp4", "audio/mp4"),
+        ("video", "a_mp4", b"\x00\x00\x00\x20ftypmp42" + bytes(88), "", "video/mp4"),
+    ],
+)
+async def test_the_type_is_told_by_content_then_by_name_then_by_the_server(
+    kind: Kind, name: str, body: bytes, said: str, found: str
+) -> None:
+    desk = Desk(Web(**{name: (body, said)}))
+    (url,) = desk.web.found
+    (media,) = (await desk.begin((kind, url)).resolve(route(Takes()))).values()
+    assert media.type == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "body", "model"),
+    [
+        ("image", "a_png", PDF, MODEL),
+        ("image", "a", b"<!DOCTYPE html><p>", MODEL),
+        ("video", "a_mp4", PNG, MODEL),
+        ("audio", "a_wav", b"ID3" + bytes(97), msgspec.structs.replace(MODEL, formats={"audio": ("wav",)})),
+        ("file", "a", PNG, msgspec.structs.replace(MODEL, formats={"file": ("pdf",)})),
+    ],
+)
+async def test_what_is_not_what_it_should_be_is_refused(kind: Kind, name: str, body: bytes, model: Model) -> None:
+    desk = Desk(Web(**{name: (body, "")}))
+    (url,) = desk.web.found
+    with pytest.raises(GenerationError) as caught:
+        await desk.begin((kind, url), model=model).resolve(route(Takes()))
+    assert (caught.value.code, caught.value.failover) == ("media_fetch_failed", False)
+    assert "web.example" not in caught.value.message
+
+
+async def test_the_smaller_limit_holds() -> None:
+    desk = Desk(Web(a_png=(PNG, "")), max_bytes=1_000)
+    small = msgspec.structs.replace(MODEL, max_media_bytes={"image": 99})
+    url = "https://web.example/a.png"
+    with pytest.raises(GenerationError) as caught:
+        await desk.begin(("image", url), model=small).resolve(route(Takes()))
+    assert caught.value.code == "media_too_large"
+    await desk.begin(("image", url)).resolve(route(Takes()))
+    assert [limit for _, limit in desk.web.asked] == [99, 1_000]
+
+
+async def test_the_largest_are_uploaded_until_the_rest_fits() -> None:
+    large = PDF + bytes(900)
+    desk = Desk(Web(a_pdf=(large, ""), b_png=(PNG, "")))
+    shelf = Shelf(desk.clock)
+    pdf, png, inline = "https://web.example/a.pdf", "https://web.example/b.png", data_uri("image/jpeg", JPEG)
+    task = desk.begin(("image", png), ("file", pdf), ("image", inline))
+    resolved = await task.resolve(route(Takes(inline_bytes=400), shelf))
+    assert resolved[pdf] == Media(kind="file", type="application/pdf", url="files/1")
+    assert (raw(resolved[png]), raw(resolved[inline])) == (PNG, JPEG)
+    assert shelf.kept == [(large, "application/pdf")]
+
+
+async def test_a_data_uri_too_large_for_the_request_is_uploaded_as_its_bytes() -> None:
+    desk = Desk()
+    shelf = Shelf(desk.clock)
+    uri = data_uri("image/png", PNG)
+    resolved = await desk.begin(("image", uri)).resolve(route(Takes(inline_bytes=10), shelf))
+    assert (resolved[uri].url, shelf.kept) == ("files/1", [(PNG, "image/png")])
+
+
+async def test_an_upload_is_used_again_while_it_lives_and_only_on_its_channel() -> None:
+    desk = Desk()
+    shelf = Shelf(desk.clock, lives_s=10_000)
+    uri = data_uri("image/png", PNG)
+
+    async def kept_as(name: str) -> str | None:
+        return (await desk.begin(("image", uri)).resolve(route(Takes(inline_bytes=10), shelf, name)))[uri].url
+
+    assert [await kept_as("a"), await kept_as("a"), await kept_as("b")] == ["files/1", "files/1", "files/2"]
+    desk.clock.advance(9_000)  # it would end soon
+    assert await kept_as("a") == "files/3"
+
+
+async def test_what_fits_nowhere_is_too_large() -> None:
+    with pytest.raises(GenerationError) as caught:
+        await Desk().begin(("image", data_uri("image/png", PNG))).resolve(route(Takes(inline_bytes=10)))
+    assert (caught.value.code, caught.value.failover) == ("media_too_large", False)
+
+
+async def test_youtube_goes_where_it_is_known_and_fails_over_elsewhere() -> None:
+    url = "https://www.youtube.com/watch?v=abcdefghijk"
+    task = Desk().begin(("video", url))
+    assert (await task.resolve(route(Takes(youtube=True))))[url].url == url
+    with pytest.raises(GenerationError) as caught:
+        await task.resolve(route(Takes("video")))
+    assert caught.value.failover
+
+
+async def test_fetches_at_once_are_bounded() -> None:
+    names = {f"a{n}_png": (PNG, "") for n in range(12)}
+    desk = Desk(Web(**names), fetches_at_once=3)
+    desk.web.gate.clear()
+    tasks = [desk.begin(("image", url)) for url in desk.web.found]
+    running = asyncio.gather(*(task.resolve(route(Takes())) for task in tasks))
+    while desk.web.open_now < 3:
+        await asyncio.sleep(0)
+    desk.web.gate.set()
+    assert len(await running) == 12
+    assert desk.web.most_open == 3
