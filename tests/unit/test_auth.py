@@ -66,10 +66,13 @@ class _Exchange(BaseHTTPRequestHandler):
         token = {"access_token": f"ya29.{self.server.calls}", "expires_in": self.server.lives_s, "token_type": "Bearer"}
         self.answer(200, json.dumps(token).encode())
 
+    def do_GET(self) -> None:
+        self.answer(200, b'{"access_token": "ya29.elsewhere", "expires_in": 3600}')
+
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("content-type", "application/json")
-        self.send_header("location", "http://127.0.0.1:9/elsewhere")
+        self.send_header("location", "/elsewhere")
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -247,7 +250,7 @@ async def test_a_refresh_that_fails_leaves_the_token_that_is_still_good(
         (200, b"very-secret"),
         (200, b'{"access_token": "very-secret", "expires_in": "soon"}'),
         (200, b'["very-secret"]'),
-        (200, b"{" + b" " * 100_000 + b"}"),
+        (200, b'{"access_token": "very-secret", "expires_in": 3600}' + b" " * 100_000),
     ],
 )
 async def test_a_failure_tells_no_secret_and_the_next_try_may_do_better(
