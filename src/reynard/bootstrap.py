@@ -35,6 +35,7 @@ from reynard.ports.codec import Codec
 from reynard.ports.media import Opened
 from reynard.ports.transport import Transport
 from reynard.providers import http as upstream
+from reynard.providers.auth import auth_of
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
@@ -86,6 +87,7 @@ class Wiring:
         self._environment = environment
         self._demo = demo
         self._chance = SystemChance()
+        self._clock = SystemClock()
         self._pools: dict[float, wreq.Client] = {}
         self._kept: dict[str, tuple[MadeOf, Route]] = {}
         self.routes = Routes(Catalogue(()), ())
@@ -122,8 +124,7 @@ class Wiring:
         if channel.base_url.startswith("local:"):
             path = weights()
             return None if path is None else LocalTransport(pool, path, channel.name, self._chance)
-        headers = [{"authorization": f"Bearer {secret}"} for secret in found] or [{}]
-        return upstream.HTTPTransport(pool, channel.base_url, headers)
+        return upstream.HTTPTransport(pool, channel.base_url, auth_of(channel, found, self._clock))
 
     def _pool(self, connect_timeout_s: float) -> wreq.Client:
         if connect_timeout_s not in self._pools:

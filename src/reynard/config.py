@@ -18,6 +18,7 @@ from reynard.core.catalogue import Model
 from reynard.core.channels import Carried, Channel, ChannelTraits, Mapped, Seconds
 from reynard.core.messages import Name
 from reynard.engine.worker import Capacity
+from reynard.providers import google
 
 PREFIX: Final = "REYNARD_"
 NAMED_BY: Final = {"channels": "name", "models": "id"}
@@ -287,19 +288,51 @@ def _contradictions(table: Table, ships: Table, environment: Mapping[str, str]) 
     yield from _twice("models", "id", [(index, model.id) for index, model in models])
     known = {row["id"] for row in ships["models"]} | {model.id for _, model in models}
     for index, channel in channels:
-        path: KeyPath = ("channels", index)
-        for name in [model if isinstance(model, str) else model.id for model in channel.models]:
-            if name not in known:
-                meant = _meant(name, sorted(known))
-                yield (*path, "models"), f"`{name}` is not in the catalogue{meant}; or add a [[models]] row"
-        if channel.dialect != "simulated" and not channel.base_url.startswith(("http://", "https://", "local:")):
-            yield (*path, "base_url"), "must be an http(s) address, as `https://api.openai.com/v1`"
-        try:
-            secrets_of(channel, environment)
-        except KeyError as error:
-            yield (*path, "api_key"), f"the environment has no {error.args[0]}; set it, or remove the channel"
-        except (OSError, UnicodeDecodeError):
-            yield (*path, "api_key"), "the file cannot be read"
+        for key, problem in _channel_faults(channel, known, environment):
+            yield ("channels", index, key), problem
+
+
+def _channel_faults(
+    channel: ChannelSettings, known: set[str], environment: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    for name in [model if isinstance(model, str) else model.id for model in channel.models]:
+        if name not in known:
+            meant = _meant(name, sorted(known))
+            yield "models", f"`{name}` is not in the catalogue{meant}; or add a [[models]] row"
+    if channel.dialect != "simulated" and not channel.base_url.startswith(("http://", "https://", "local:")):
+        yield "base_url", "must be an http(s) address, as `https://api.openai.com/v1`"
+    if not _is_path(channel.path):
+        yield "path", "must begin with /, and may hold {model} and {verb} in braces"
+    try:
+        keys = secrets_of(channel, environment)
+    except KeyError as error:
+        yield "api_key", f"the environment has no {error.args[0]}; set it, or remove the channel"
+    except (OSError, UnicodeDecodeError):
+        yield "api_key", "the file cannot be read"
+    else:
+        problem = _key_fault(channel, keys)
+        if problem is not None:
+            yield "api_key", problem
+
+
+def _is_path(path: str) -> bool:
+    try:
+        return path.format(model="", verb="")[:1] in ("", "/")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return False
+
+
+def _key_fault(channel: ChannelSettings, keys: tuple[str, ...]) -> str | None:
+    """What is wrong with the keys, for the way in which the channel shows them."""
+    match channel.auth:
+        case "none" if keys:
+            return 'has no use with auth = "none"; remove one of them'
+        case "google" if len(keys) > 1:
+            return "a channel has one Google account; write a channel for each"
+        case "google":
+            return google.fault(keys[0] if keys else None)
+        case _:
+            return None
 
 
 def _good_rows(table: Table, section: str, kind: type[Row]) -> list[tuple[int, Row]]:

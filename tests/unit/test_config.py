@@ -169,6 +169,12 @@ def test_a_fault_is_told_with_the_line_of_its_key(file: Path, text: str, line: i
         (LAB + 'api_key = "env:NOT_SET"\n', "channels[1].api_key", "NOT_SET"),
         (LAB + 'api_key = ["literal", "env:NOT_SET"]\n', "channels[1].api_key", "NOT_SET"),
         (LAB + 'api_key = "file:/nowhere/at/all"\n', "channels[1].api_key", "cannot be read"),
+        (LAB + 'auth = "google"\napi_key = "{}"\n', "channels[1].api_key", "service_account"),
+        (LAB + 'auth = "google"\napi_key = ["a", "b"]\n', "channels[1].api_key", "a channel for each"),
+        (LAB + 'auth = "none"\napi_key = "a"\n', "channels[1].api_key", "no use"),
+        (LAB + 'path = "/{modle}"\n', "channels[1].path", "{model}"),
+        (LAB + 'path = "v1"\n', "channels[1].path", "begin with /"),
+        (LAB + 'path = "/{"\n', "channels[1].path", "{model}"),
     ],
 )
 def test_a_contradiction_is_told(file: Path, text: str, key: str, problem: str) -> None:

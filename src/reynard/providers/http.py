@@ -1,9 +1,8 @@
 """The way to a channel over HTTP: wreq, one connection pool for all channels. Why wreq: docs/decisions/0002."""
 
 import datetime
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import cycle
 from typing import Final
 
 import wreq
@@ -11,9 +10,11 @@ from wreq import exceptions as wire
 from wreq.dns import DnsOptions
 
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest
+from reynard.providers.auth import Auth
 
 MAX_IDLE_PER_HOST: Final = 256
 LONGEST_WAIT_S: Final = 86_400.0
+JSON: Final = {"content-type": "application/json"}
 NOT_SENT: Final = (wire.ConnectionError, wire.ProxyConnectionError, wire.TlsError, wire.BuilderError)
 BROKEN: Final = (
     wire.ConnectionResetError,
@@ -87,19 +88,20 @@ class HTTPResponse:
 
 
 class HTTPTransport:
-    """One channel: its base URL, and the headers with its keys, made once; several keys take turns."""
+    """One channel: its base URL, and its way to show whose it is, which outweighs what a dialect says."""
 
-    def __init__(self, pool: wreq.Client, base_url: str, headers: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, pool: wreq.Client, base_url: str, auth: Auth) -> None:
         self._pool = pool
         self._base_url = base_url.rstrip("/")
-        self._headers = cycle([{"content-type": "application/json", **own} for own in headers])
+        self._auth = auth
 
     @asynccontextmanager
     async def send(self, request: WireRequest) -> AsyncIterator[HTTPResponse]:
         """See the port."""
+        headers = {**JSON, **request.headers, **await self._auth.headers()}
         try:
             response = await self._pool.request(
-                wreq.Method.POST, self._base_url + request.path, headers=next(self._headers), body=request.body
+                wreq.Method.POST, self._base_url + request.path, headers=headers, body=request.body
             )
         except NOT_SENT as error:
             raise ConnectFailed("no connection to the provider") from error

@@ -16,6 +16,7 @@ from reynard.core.ids import spelled
 from reynard.core.keys import BASE62
 from reynard.ports.clock import Chance
 from reynard.ports.transport import ConnectFailed, WireRequest
+from reynard.providers.auth import BEARER, KeyAuth
 from reynard.providers.http import HTTPResponse, HTTPTransport
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class LocalTransport:
             await self.close()
             raise ConnectFailed("the local model did not start") from error
         log.info("the local model %s is ready", self._alias)
-        return HTTPTransport(self._pool, f"{url}/v1", [{"authorization": f"Bearer {key}"}])
+        return HTTPTransport(self._pool, f"{url}/v1", KeyAuth(*BEARER, [key]))
 
     async def _announced(self, process: asyncio.subprocess.Process, key: str) -> str:
         if process.stdin is None or process.stdout is None:  # never: both are pipes

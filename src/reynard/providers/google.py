@@ -1,0 +1,228 @@
+"""Google accounts: a service account's key, or what the machine itself is (application-default credentials), exchanged
+for tokens of an hour (https://cloud.google.com/docs/authentication).
+
+The exchange is google-auth's (extra `vertex`), which blocks: it runs in a thread, and is imported when it is needed.
+"""
+
+import asyncio
+import concurrent.futures
+import datetime
+import importlib.util
+import json
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+
+from reynard.ports.clock import Clock
+from reynard.ports.transport import ConnectFailed
+
+log = logging.getLogger(__name__)
+
+SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
+MARGIN_S: Final = 225.0  # google-auth's own: from here on a token is good, and time for the next one
+WAIT_S: Final = 20.0
+CALL_S: Final = 10.0
+MOST_BYTES: Final = 64_000
+NEEDED: Final = ("client_email", "private_key", "token_uri")
+Result = TypeVar("Result")
+
+
+class Token(Struct, frozen=True):
+    """What a request carries, and until when it is good (Unix seconds)."""
+
+    headers: Mapping[str, str]
+    expires: float
+
+
+class GoogleAuth:
+    """Tokens of one Google account, refreshed before they expire, once for all who wait.
+
+    `account`: a service account's JSON; None: application-default credentials. After a failure the next try waits
+    `rest_s`, and whoever asks before is told of that failure.
+    """
+
+    def __init__(self, account: str | None, clock: Clock, *, wait_s: float = WAIT_S, rest_s: float = 1.0) -> None:
+        self._account = account
+        self._clock = clock
+        self._wait_s = wait_s
+        self._rest_s = rest_s
+        self._credentials: Any = None
+        self._token = Token({}, 0.0)
+        self._refresh: asyncio.Future[Token] | None = None
+        self._failed_at = float("-inf")
+
+    async def headers(self) -> Mapping[str, str]:
+        """The token's header. Raises `ConnectFailed`; its message names neither the account nor a secret."""
+        left = self._token.expires - self._clock.now()
+        if left > MARGIN_S:
+            return self._token.headers
+        refresh = self._refreshing()
+        if left > 0:
+            return self._token.headers
+        if refresh is None:
+            raise no_token()
+        try:
+            async with asyncio.timeout(self._wait_s):
+                return (await asyncio.shield(refresh)).headers
+        except TimeoutError:
+            raise no_token() from None
+
+    def _refreshing(self) -> "asyncio.Future[Token] | None":
+        """The refresh under way, begun if there is none; None while it rests after a failure."""
+        loop = asyncio.get_running_loop()
+        if self._refresh is None and loop.time() >= self._failed_at + self._rest_s:
+            self._refresh = _apart(self._exchange)
+            self._refresh.add_done_callback(self._settle)
+        return self._refresh
+
+    def _settle(self, refresh: "asyncio.Future[Token]") -> None:
+        self._refresh = None
+        if refresh.cancelled():
+            return
+        if refresh.exception() is None:
+            self._token = refresh.result()
+        else:
+            self._failed_at = asyncio.get_running_loop().time()
+
+    def _exchange(self) -> Token:
+        """A new token. In a thread; raises `ConnectFailed` alone, and logs what an operator needs to know."""
+        try:
+            if self._credentials is None:
+                self._credentials = _credentials(self._account)
+            self._credentials.refresh(request)
+            headers: dict[str, str] = {}
+            self._credentials.apply(headers)
+        except Exception as error:  # noqa: BLE001 (many libraries deep, and all that matters is that there is no token)
+            log.error("Google gave no access token: %s", _reason(error))
+            raise no_token() from None
+        expiry = self._credentials.expiry
+        lives = expiry is not None
+        return Token(headers, expiry.replace(tzinfo=datetime.UTC).timestamp() if lives else float("inf"))
+
+
+def fault(account: str | None) -> str | None:
+    """What is wrong with the settings of a Google account, or None; the secret is not in it."""
+    try:
+        known = importlib.util.find_spec("google.auth") is not None
+    except ModuleNotFoundError:
+        known = False
+    if not known:
+        return "a Google account needs the extra `vertex`: pip install 'reynard[vertex]'"
+    if account is None:
+        return None
+    try:
+        _credentials(account)
+    except (ValueError, TypeError):
+        return (
+            "must lead to a service account's JSON key file, as `file:/run/secrets/account.json`, with "
+            f"type service_account and {', '.join(NEEDED)}"
+        )
+    return None
+
+
+def no_token() -> ConnectFailed:
+    """Nothing was sent, for want of a token."""
+    return ConnectFailed("no access token from Google")
+
+
+def _credentials(account: str | None) -> Any:
+    """Raises `ValueError`, `TypeError` for an account that is none, google-auth's errors where there is no default."""
+    import google.auth
+    from google.oauth2 import service_account
+
+    if account is None:
+        way: Any = request
+        return google.auth.default(scopes=SCOPES, request=way)[0]
+    info = json.loads(account)
+    if not isinstance(info, dict) or info.get("type") != "service_account":
+        raise ValueError("not a service account")
+    if not all(isinstance(info.get(field), str) for field in NEEDED):
+        raise ValueError("not a whole service account")
+    if not info["token_uri"].startswith(("https://", "http://")):
+        raise ValueError("no address for tokens")
+    build = service_account.Credentials.from_service_account_info
+    return build(info, scopes=SCOPES)  # type: ignore[no-untyped-call]
+
+
+def _reason(error: Exception) -> str:
+    """OAuth's own word (RFC 6749, 5.2) if there is one, else the class: what else an error says may hold secrets."""
+    said = error.args[1] if len(error.args) > 1 else None
+    word = said.get("error") if isinstance(said, dict) else None
+    return word[:64] if isinstance(word, str) and word.isidentifier() else type(error).__name__
+
+
+def _apart(work: Callable[[], Result]) -> "asyncio.Future[Result]":
+    """`work` in a thread of its own, which nobody waits for when the process stops."""
+    done: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+    def run() -> None:
+        if done.set_running_or_notify_cancel():
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 (whoever waits is told)
+                done.set_exception(error)
+
+    threading.Thread(target=run, name="google-token", daemon=True).start()
+    return asyncio.wrap_future(done)
+
+
+class Answer(Struct, frozen=True):
+    """What google-auth wants of an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """An account's key goes to nobody but the address in its file."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """None: the redirect is the answer."""
+
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+
+
+def request(
+    url: str,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    **_: Any,
+) -> Answer:
+    """google-auth's way to HTTP (`google.auth.transport.Request`), over urllib: one call, bounded in time and size.
+
+    Raises google-auth's `TransportError`.
+    """
+    from google.auth.exceptions import TransportError
+
+    ends = time.monotonic() + CALL_S
+    try:
+        asked = urllib.request.Request(url, data=body, headers=dict(headers or {}), method=method)  # noqa: S310
+        try:
+            answer = _opener.open(asked, timeout=min(timeout or CALL_S, CALL_S))
+        except urllib.error.HTTPError as refusal:
+            answer = refusal
+        with answer:
+            return Answer(answer.status, dict(answer.headers.items()), _read(answer, ends))
+    except (OSError, ValueError, HTTPException) as error:
+        raise TransportError(type(error).__name__) from None  # type: ignore[no-untyped-call]
+
+
+def _read(answer: Any, ends: float) -> bytes:
+    """The body, unless it is too long or takes too long."""
+    found = b""
+    while part := answer.read1(MOST_BYTES):
+        found += part
+        if len(found) > MOST_BYTES or time.monotonic() > ends:
+            raise ValueError("an answer without end")
+    return found
