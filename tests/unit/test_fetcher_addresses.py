@@ -401,7 +401,8 @@ def test_what_ipaddress_reads_is_that_address(address: IPv4Address | IPv6Address
 def test_nothing_is_open_that_python_calls_private(address: IPv4Address | IPv6Address) -> None:
     if is_open(address) and not any(address in network for network in WRAPPING):
         assert address.is_global
-        assert not (address.is_multicast or address.is_reserved or address.is_link_local or address.is_loopback)
+        traits = (address.is_multicast, address.is_reserved, address.is_link_local, address.is_loopback)
+        assert not any(traits)
 
 
 @given(st.ip_addresses(v=4))

@@ -63,10 +63,10 @@ TYPE_OF_FORMAT: Final[dict[str, str]] = {
 """The media type of a format or file extension."""
 
 PRIVATE_DOMAINS: Final = frozenset(
-    {"alt", "arpa", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain"}
+    {"alt", "arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain"}
     | {"localhost", "mail", "onion", "private", "test"}
 )
-"""Top-level domains with no hosts in the public domain name system (RFC 2606, 6761, 6762, 8375, 9476, ICANN)."""
+"""Top-level domains with no hosts in the public domain name system (RFC 6761, 6762, 8375, 9476, ICANN)."""
 
 _DATA_URI = re.compile(r"data:([a-zA-Z0-9.+-]+/[a-zA-Z0-9.+-]+)(?:;[a-zA-Z0-9-]+=[^;,]*)*;base64,")
 _DISPUTED = re.compile(r"[\x00-\x20\x7f\\]")  # dropped by some parsers, a slash to others
