@@ -43,6 +43,9 @@ class MediaServer:
                     if not part:
                         return
                     head += part
+                    if head.startswith(b"\x16"):  # TLS
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                        return
                 self.seen.append(head.decode("latin-1"))
                 path = head.split(b" ", 2)[1].decode("latin-1").partition("?")[0]
                 self._plays[path](connection, self.ended)
