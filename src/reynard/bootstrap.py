@@ -36,6 +36,7 @@ from reynard.ports.media import Opened
 from reynard.ports.transport import Transport
 from reynard.providers import http as upstream
 from reynard.providers.auth import auth_of
+from reynard.providers.fetcher import FetchRules, GuardedFetcher
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
@@ -296,7 +297,7 @@ def _engine(
         max_bytes=settings.chunks.max_bytes,
         max_stream_bytes=settings.chunks.max_stream_bytes,
     )
-    gatherer = Gatherer(NotYet(), NotYet(), clock, media_limits(settings))
+    gatherer = Gatherer(guarded_fetcher(settings), NotYet(), clock, media_limits(settings))
     failover = Failover(lambda: wiring.routes, gatherer, chance, RetryPolicy())
     policy = RunPolicy()
     worker = Worker(
@@ -325,7 +326,7 @@ def _engine(
 
 
 class NotYet:
-    """Until the guarded fetcher and the files are here."""
+    """Until the files are here."""
 
     def owns(self, url: str) -> bool:
         """No."""
@@ -342,6 +343,12 @@ def media_limits(settings: Settings) -> MediaLimits:
     return MediaLimits(
         max_bytes=media.max_bytes, max_held_bytes=media.max_held_bytes, fetches_at_once=media.fetches_at_once
     )
+
+
+def guarded_fetcher(settings: Settings) -> GuardedFetcher:
+    """The only way to media by address."""
+    media = settings.media
+    return GuardedFetcher(FetchRules(allow_private_networks=media.allow_private_networks, timeout_s=media.timeout_s))
 
 
 def _handle_signals(http: server.Server, stopping: asyncio.Event, reload: Callable[[], None]) -> None:

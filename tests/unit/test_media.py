@@ -5,7 +5,7 @@ import pytest
 
 from reynard.core.errors import InvalidParam
 from reynard.core.generation import Generation
-from reynard.core.media import MediaSource, sources
+from reynard.core.media import MediaSource, is_public, sources
 
 NAMED = "messages[0].content[0]"
 
@@ -257,3 +257,75 @@ def test_media_are_found_in_order_and_in_every_turn() -> None:
         "messages[1].content[1].image_url.url",
         "messages[3].content[0].file_url.url",
     ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org/a.png",
+        "HTTPS://Example.ORG./a.png?b=c#d",
+        "https://example.org:8443/a%20b.png",
+        "https://a_b.example.co.uk/ä.png",
+        "https://xn--bcher-kva.example.org/",
+        "https://example.xn--p1ai/a.png",
+        "https://10.example.org/",
+        "https://1e100.net",
+    ],
+)
+def test_an_address_that_a_provider_may_read(url: str) -> None:
+    assert is_public(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org/",
+        "ftp://example.org/",
+        "https:///a.png",
+        "https://localhost/",
+        "https://intranet/",
+        "https://printer.local/",
+        "https://printer.LOCAL./",
+        "https://printer.ｌocal/",
+        "https://printer.locaⅼ/",
+        "https://printer。local/",
+        "https://metadata.google.internal/",
+        "https://router.home.arpa/",
+        "https://hidden.onion/",
+        "https://a.test/",
+        "https://127.0.0.1/",
+        "https://127.1/",
+        "https://2130706433/",
+        "https://0x7f000001/",
+        "https://0x7f.1/",
+        "https://１２７.0.0.1/",
+        "https://127.0.0.1../",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[v1.example.org]/",
+        "https://[::1/",
+        "https://127.0.0.1\\.example.org/",
+        "https://127.0.0.1\\@example.org/",
+        "https://example.org\\@127.0.0.1/",
+        "https://127.0.0.1%2f.example.org/",
+        "https://127.0.0.1%23.example.org/",
+        "https://user@example.org/",
+        "https://@example.org/",
+        "https://exam\tple.org/",
+        "https://example.org/a\nb",
+        "https://example.org/a b",
+        " https://example.org/",
+        "https://127.0.0.1 .example.org/",
+        "https://127.0.0.1;.example.org/",
+        "https://127.0.0.1,example.org/",
+        "https://127.0.0.1:80:example.org/",
+        "https://example.org:https/",
+        "https://a..example.org/",
+        "https://-.example.org/",
+        "https://bücher.example.org/",
+        f"https://{'a' * 64}.org/",
+        f"https://{'a.' * 126}org/",
+    ],
+)
+def test_what_only_the_gateway_itself_may_look_at(url: str) -> None:
+    assert not is_public(url)

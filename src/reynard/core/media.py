@@ -60,10 +60,17 @@ TYPE_OF_FORMAT: Final[dict[str, str]] = {
 }
 """The media type of a format or file extension."""
 
-PRIVATE_DOMAINS: Final = frozenset({"local", "localdomain", "internal", "intranet", "lan", "home", "corp", "localhost"})
-"""Top-level domains that are not in the public domain name system (RFC 6762, RFC 9476, ICANN's reservations)."""
+PRIVATE_DOMAINS: Final = frozenset(
+    {"alt", "arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain"}
+    | {"localhost", "mail", "onion", "private", "test"}
+)
+"""Top-level domains with no hosts in the public domain name system (RFC 6761, 6762, 8375, 9476, ICANN)."""
 
 _DATA_URI = re.compile(r"data:([a-zA-Z0-9.+-]+/[a-zA-Z0-9.+-]+)(?:;[a-zA-Z0-9-]+=[^;,]*)*;base64,")
+_DISPUTED = re.compile(r"[\x00-\x20\x7f\\]")  # dropped by some parsers, a slash to others
+_AUTHORITY = re.compile(r"([a-z0-9._-]+)(?::[0-9]{0,5})?")
+_PUBLIC_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])")
+_LONGEST_NAME = 253  # RFC 1035 2.3.4
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{6,20}")
 _LONGEST_DATA_PREFIX = 256
 _SNIFFED_BASE64 = 64
@@ -195,11 +202,20 @@ def is_public(url: str) -> bool:
     """Whether an address may be handed to a provider to read: https, and a name in the public domain name system.
 
     Addresses in numbers, of any spelling, are not passed on: what they lead to, only the guarded fetcher may find out.
+    Nor is any address that two parsers may read as two hosts (white space, a backslash, credentials, percent signs or
+    letters beyond ASCII in the host): the provider's parser is not this one.
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    last = host.rpartition(".")[2]
-    return parts.scheme == "https" and "." in host and last.isalpha() and last not in PRIVATE_DOMAINS
+    if _DISPUTED.search(url):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    host = _AUTHORITY.fullmatch(parts.netloc.lower())
+    name = "" if host is None else host[1].removesuffix(".")
+    if parts.scheme != "https" or len(name) > _LONGEST_NAME or not _PUBLIC_NAME.fullmatch(name):
+        return False
+    return name.rpartition(".")[2] not in PRIVATE_DOMAINS
 
 
 def type_of(head: bytes, kind: Kind) -> str | None:
