@@ -182,6 +182,12 @@ def as_said(source: MediaSource) -> Media:
     return Media(kind=source.kind, type=found or declared, data=payload)
 
 
+def declared_type(head: str) -> str | None:
+    """The media type in the start of a data URI, up to and with its comma; None if that is no such start."""
+    found = _DATA_URI.fullmatch(head) if len(head) <= _LONGEST_DATA_PREFIX else None
+    return None if found is None else found.group(1).lower()
+
+
 def is_public(url: str) -> bool:
     """Whether an address may be handed to a provider to read: https, and a name in the public domain name system.
 
