@@ -72,12 +72,13 @@ _FORBIDDEN: Final = frozenset('/\\"<>|:*?%;')
 """Not control characters, and yet a name in an address, a header or a file system is better off without them."""
 
 _TOKEN = re.compile(rf"[a-z0-9]{{{TOKEN_LENGTH}}}")
+_BLOB = re.compile(rf"([a-z0-9]{{{TOKEN_LENGTH}}})\.blob(?:\.\w+)?")
 
 
 class File(Struct, frozen=True, kw_only=True):
     """An uploaded file, as a store keeps it. `size` in bytes, `sha256` in hex, times in Unix seconds.
 
-    `token` is the secret of its address, and the name of its bytes in the blob store.
+    `token` is the secret of its address, and names its bytes in the blob store.
     """
 
     id: str
@@ -94,6 +95,11 @@ class File(Struct, frozen=True, kw_only=True):
     def path(self) -> str:
         """Of its address; it ends in the name, so that the extension is seen (spec section 1)."""
         return f"/files/{self.token}/{quote(self.name, safe='')}"
+
+    @property
+    def blob(self) -> str:
+        """The name of its bytes in the blob store."""
+        return blob_of(self.token)
 
     @property
     def is_shown(self) -> bool:
@@ -114,6 +120,17 @@ def token(below: Below) -> str:
 def is_token(text: str) -> bool:
     """Whether `text` can be one at all."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def blob_of(token: str) -> str:
+    """The name of the bytes of the file with this token; it tells them from what else a bucket may hold."""
+    return f"{token}.blob"
+
+
+def token_of_blob(name: str) -> str | None:
+    """The token that a blob, or what is left of one half written, was named by; None for what is not of here."""
+    found = _BLOB.fullmatch(name)
+    return None if found is None else found[1]
 
 
 def token_of(url: str, public_url: str) -> str | None:

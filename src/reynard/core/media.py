@@ -188,6 +188,13 @@ def declared_type(head: str) -> str | None:
     return None if found is None else found.group(1).lower()
 
 
+def address(url: str, param: str) -> MediaSource:
+    """A web address of a file. Raises `InvalidParam` for what is none, data URIs too."""
+    if url[:5].lower() == "data:":
+        raise InvalidParam(f"`{param}` must be a public http(s) URL.", param=param)
+    return _link(url, "file", param)
+
+
 def is_public(url: str) -> bool:
     """Whether an address may be handed to a provider to read: https, and a name in the public domain name system.
 

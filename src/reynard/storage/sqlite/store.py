@@ -188,8 +188,9 @@ def _create(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         _run(connection, "schema.sql", SCHEMA_VERSION)
-    for following in range(version + 1 if version else SCHEMA_VERSION + 1, SCHEMA_VERSION + 1):
-        _run(connection, f"migrations/{following:04d}.sql", following)
+    else:
+        for following in range(version + 1, SCHEMA_VERSION + 1):
+            _run(connection, f"migrations/{following:04d}.sql", following)
     connection.execute("COMMIT")
     if version > SCHEMA_VERSION:
         raise SchemaTooNew(f"the store has schema version {version}, this program knows {SCHEMA_VERSION}: upgrade it")
