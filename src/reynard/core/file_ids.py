@@ -29,7 +29,9 @@ def _note(found: dict[str, str], block: FileBlock, param: str) -> None:
     if block.file.file_data is not None:
         raise InvalidParam(f"`{param}` takes either `file_data` or `file_id`.", param=param)
     if block.file.filename is not None:
-        raise InvalidParam(f"`{param}.filename` goes with `file_data`; an uploaded file has its name.", param=param)
+        raise InvalidParam(
+            f"`{param}.filename` goes with `file_data`; an uploaded file has its name.", param=f"{param}.filename"
+        )
     found.setdefault(block.file.file_id or "", f"{param}.file_id")
     if len(found) > MOST_IDS:
         raise InvalidParam(f"A request may name at most {MOST_IDS} files.", param=param)

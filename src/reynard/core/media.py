@@ -184,8 +184,8 @@ def as_said(source: MediaSource) -> Media:
 
 def declared_type(head: str) -> str | None:
     """The media type in the start of a data URI, up to and with its comma; None if that is no such start."""
-    found = _DATA_URI.fullmatch(head) if len(head) <= _LONGEST_DATA_PREFIX else None
-    return None if found is None else found.group(1).lower()
+    found = _DATA_URI.fullmatch(head.lower()) if len(head) <= _LONGEST_DATA_PREFIX else None
+    return None if found is None else found.group(1)
 
 
 def address(url: str, param: str) -> MediaSource:

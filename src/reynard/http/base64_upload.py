@@ -90,7 +90,7 @@ class Base64Upload:
         if special is None:
             return end
         if special[0] == b'"':
-            self._in_data = False
+            self._in_data, self._key = False, ""
             self._keep(b'"')
         else:
             self._escape = bytearray(b"\\")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FILE: Final = "file"
 FIELDS: Final = ("file_name", "auto_cleanup")
 LONGEST_FIELD: Final = 4_096
+LONGEST_BOUNDARY: Final = 200  # RFC 2046 5.1.1 has 70
 MOST_HEADERS: Final = 8
 LONGEST_HEADER: Final = 4_096
 TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -25,16 +26,14 @@ class MultipartUpload:
     def __init__(self, content_type: str) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
-        if kind != b"multipart/form-data" or not boundary:
+        if kind != b"multipart/form-data" or not 0 < len(boundary) <= LONGEST_BOUNDARY:
             raise InvalidMultipart("The body must be a form: send `Content-Type: multipart/form-data; boundary=…`.")
         self._said: dict[str, bytes] = {}
         self._seen: set[str] = set()
         self._filename: str | None = None
         self._type = ""
         self._ended = False
-        self._parser = MultipartParser(
-            boundary, self._callbacks(), max_header_count=MOST_HEADERS, max_header_size=LONGEST_HEADER
-        )
+        self._parser = self._made(boundary)
         self._begin_part()
 
     def feed(self, data: bytes) -> bytes:
@@ -67,8 +66,8 @@ class MultipartUpload:
             cleanup=TRUTHS[cleanup],
         )
 
-    def _callbacks(self) -> "MultipartCallbacks":
-        return {
+    def _made(self, boundary: bytes) -> MultipartParser:
+        callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin_part,
             "on_header_begin": self._begin_header,
             "on_header_field": self._on_header_field,
@@ -78,6 +77,7 @@ class MultipartUpload:
             "on_part_data": self._on_part_data,
             "on_end": self._on_end,
         }
+        return MultipartParser(boundary, callbacks, max_header_count=MOST_HEADERS, max_header_size=LONGEST_HEADER)
 
     def _begin_part(self) -> None:
         self._headers: dict[bytes, bytes] = {}
