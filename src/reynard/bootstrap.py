@@ -8,31 +8,32 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import wreq
+from msgspec.structs import replace
 from starlette.types import ASGIApp
 
-from reynard.config import ConfigError, Settings, channel_of, secrets_of
+from reynard.config import ConfigError, ServerSettings, Settings, channel_of, secrets_of
 from reynard.core import keys
 from reynard.core.catalogue import Catalogue
 from reynard.core.channels import Carried, Channel
-from reynard.core.errors import GenerationError
 from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
+from reynard.engine.files import FileLimits, Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.routes import Route, Routes
 from reynard.engine.worker import Worker
 from reynard.http import app, server
+from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
-from reynard.ports.media import Opened
 from reynard.ports.transport import Transport
 from reynard.providers import http as upstream
 from reynard.providers.auth import auth_of
@@ -40,6 +41,7 @@ from reynard.providers.fetcher import FetchRules, GuardedFetcher
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
+from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.sqlite import SQLiteStore
 
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 
 STORE_FILE: Final = "reynard.db"
 LOCK_FILE: Final = "reynard.lock"
+FILES_FOLDER: Final = "files"
+EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 it is compared with, not listened on
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 Ready = Callable[[str, str | None], None]
 CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "simulated": SimulatedCodec()}
@@ -176,6 +180,13 @@ def open_store(data_dir: Path) -> SQLiteStore:
     return SQLiteStore(data_dir / STORE_FILE)
 
 
+def open_blobs(settings: Settings, environment: Mapping[str, str]) -> Blobs:
+    """Where the bytes of uploaded files are kept. Raises `objects.ExtraMissing`."""
+    if settings.files.url == "disk":
+        return DiskBlobs(Path(settings.server.data_dir) / FILES_FOLDER)
+    return objects.connect(settings.files.url, environment)
+
+
 @asynccontextmanager
 async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: bool) -> AsyncIterator[Gateway]:
     """Everything but the socket, from start to stop."""
@@ -187,7 +198,8 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         first_key = await _first_key(store, clock, chance)
         wiring = Wiring(environment, jobs, demo=demo)
         wiring.apply(settings)
-        engine = _engine(settings, store, wiring, clock, chance, jobs)
+        blobs = open_blobs(settings, environment)
+        engine = _engine(settings, store, blobs, wiring, clock, chance, jobs)
         application = app.build(
             engine,
             jobs,
@@ -196,12 +208,14 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
             cors_origins=settings.server.cors_origins,
         )
         await engine.start()
+        engine.files.start()
         try:
             yield Gateway(engine, application, wiring, first_key)
         finally:
             await engine.stop(0)
             await jobs.close()
             await wiring.close()
+            await blobs.close()
             await store.close()
 
 
@@ -250,6 +264,9 @@ async def serve(
     `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `CannotListen`.
     """
     bound = server.listen(settings.server.host, settings.server.port)
+    host, port = bound.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    settings = _addressed(settings, address, port)
     async with gateway(settings, environment, demo=demo) as running:
         http = server.Server(running.application, drain_s=settings.server.drain_s)
         stopping = asyncio.Event()
@@ -258,12 +275,20 @@ async def serve(
         serving = jobs.start(http.serve([bound]))
         await http.listening.wait()
         jobs.start(reload.watch(running.wiring))
-        host, port = bound.getsockname()[:2]
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}", running.first_key)
+        ready(address, running.first_key)
         await asyncio.wait([serving, jobs.start(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         await running.engine.stop(settings.server.drain_s)
         await serving
         await jobs.close()
+
+
+def _addressed(settings: Settings, address: str, port: int) -> Settings:
+    """With a public address that leads here: the default, which names the default port, gives way to another port."""
+    server = settings.server
+    if server.public_url != ServerSettings().public_url or port == ServerSettings().port:
+        return settings
+    public_url = f"http://localhost:{port}" if server.host in EVERYWHERE else address
+    return replace(settings, server=replace(server, public_url=public_url))
 
 
 def new_key(chance: SystemChance, clock: SystemClock, *, name: str, **fields: Any) -> tuple[str, Key]:
@@ -289,7 +314,13 @@ async def _first_key(store: SQLiteStore, clock: SystemClock, chance: SystemChanc
 
 
 def _engine(
-    settings: Settings, store: SQLiteStore, wiring: Wiring, clock: SystemClock, chance: SystemChance, jobs: Jobs
+    settings: Settings,
+    store: SQLiteStore,
+    blobs: Blobs,
+    wiring: Wiring,
+    clock: SystemClock,
+    chance: SystemChance,
+    jobs: Jobs,
 ) -> Engine:
     chunks = MemoryChunkLog(
         clock,
@@ -297,7 +328,18 @@ def _engine(
         max_bytes=settings.chunks.max_bytes,
         max_stream_bytes=settings.chunks.max_stream_bytes,
     )
-    gatherer = Gatherer(guarded_fetcher(settings), NotYet(), clock, media_limits(settings))
+    fetcher = guarded_fetcher(settings)
+    files = Files(
+        store=store,
+        blobs=blobs,
+        fetcher=fetcher,
+        clock=clock,
+        chance=chance,
+        jobs=jobs,
+        limits=file_limits(settings),
+        public_url=settings.server.public_url,
+    )
+    gatherer = Gatherer(fetcher, files, clock, media_limits(settings))
     failover = Failover(lambda: wiring.routes, gatherer, chance, RetryPolicy())
     policy = RunPolicy()
     worker = Worker(
@@ -316,6 +358,7 @@ def _engine(
         worker=worker,
         failover=failover,
         access=Access(store, clock),
+        files=files,
         routes=lambda: wiring.routes,
         clock=clock,
         chance=chance,
@@ -323,18 +366,6 @@ def _engine(
         policy=policy,
         jobs=jobs,
     )
-
-
-class NotYet:
-    """Until the files are here."""
-
-    def owns(self, url: str) -> bool:
-        """No."""
-        return False
-
-    def open(self, url: str, limit: int) -> AbstractAsyncContextManager[Opened]:
-        """Refused."""
-        raise GenerationError("media_fetch_failed", "The gateway cannot fetch media yet. Send it as a data URI.")
 
 
 def media_limits(settings: Settings) -> MediaLimits:
@@ -349,6 +380,12 @@ def guarded_fetcher(settings: Settings) -> GuardedFetcher:
     """The only way to media by address."""
     media = settings.media
     return GuardedFetcher(FetchRules(allow_private_networks=media.allow_private_networks, timeout_s=media.timeout_s))
+
+
+def file_limits(settings: Settings) -> FileLimits:
+    """For the engine."""
+    kept = settings.files
+    return FileLimits(retention_s=kept.retention_s, quota_bytes=kept.quota_bytes, max_bytes=kept.max_bytes)
 
 
 def _handle_signals(http: server.Server, stopping: asyncio.Event, reload: Callable[[], None]) -> None:

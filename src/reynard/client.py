@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ class Client:
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        self._key = {"authorization": f"Bearer {key}"}
         self._pool = wreq.Client(
             dns_options=DnsOptions(system_dns=True),
             connect_timeout=datetime.timedelta(seconds=CONNECT_TIMEOUT_S),
@@ -44,9 +45,17 @@ class Client:
         """The JSON answer to a POST. Raises `Refused`, `Unreachable`."""
         return await self._call(wreq.Method.POST, path, body)
 
+    async def upload(self, path: Path) -> str:
+        """The address of a local file on the gateway, sent as it is read. Raises `Refused`, `Unreachable`."""
+        form = wreq.Multipart(wreq.Part("file_name", path.name), wreq.Part("file", path, filename="file"))
+        response = await self._send(wreq.Method.POST, "/v1/files/upload/stream", headers=self._key, multipart=form)
+        async with response:
+            url: str = msgspec.json.decode(bytes(await response.bytes()))["url"]
+            return url
+
     async def events(self, path: str, body: Any) -> AsyncIterator[Any]:
         """The `data:` values of a POST's event stream, as JSON, up to `[DONE]`. Raises `Refused`, `Unreachable`."""
-        response = await self._send(wreq.Method.POST, path, body)
+        response = await self._ask(wreq.Method.POST, path, body)
         rest = b""
         async with response, response.stream() as stream:
             async for part in stream:
@@ -59,18 +68,17 @@ class Client:
                         yield event
 
     async def _call(self, method: wreq.Method, path: str, body: Any) -> Any:
-        response = await self._send(method, path, body)
+        response = await self._ask(method, path, body)
         async with response:
             return msgspec.json.decode(bytes(await response.bytes()))
 
-    async def _send(self, method: wreq.Method, path: str, body: Any) -> wreq.Response:
+    async def _ask(self, method: wreq.Method, path: str, body: Any) -> wreq.Response:
+        headers = {**self._key, "content-type": "application/json"}
+        return await self._send(method, path, headers=headers, body=b"" if body is None else msgspec.json.encode(body))
+
+    async def _send(self, method: wreq.Method, path: str, **request: Any) -> wreq.Response:
         try:
-            response = await self._pool.request(
-                method,
-                self._url + path,
-                headers=self._headers,
-                body=b"" if body is None else msgspec.json.encode(body),
-            )
+            response = await self._pool.request(method, self._url + path, **request)
         except wreq.exceptions.ConnectionError as error:
             raise Unreachable(f"no gateway answers at {self._url}; start one with `reynard serve`") from error
         status = response.status.as_int()

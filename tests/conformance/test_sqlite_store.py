@@ -1,13 +1,15 @@
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reynard.core.errors import StoreUnavailable
-from reynard.storage.sqlite import SQLiteStore
+from reynard.storage.sqlite import SQLiteStore, queries
 from reynard.storage.sqlite.store import SCHEMA_VERSION, SchemaTooNew
-from reynard.testing.conformance.store import GENERATION, StoreConformance, new_key, new_task
+from reynard.testing.conformance.store import GENERATION, StoreConformance, new_file, new_key, new_task
 
 
 @pytest.fixture
@@ -60,3 +62,44 @@ class TestSQLiteStore(StoreConformance):
         connection.close()
         with pytest.raises(SchemaTooNew, match="upgrade"):
             SQLiteStore(path)
+
+
+def _made(path: Path, *scripts: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    for script in scripts:
+        for statement in queries.statements(script):
+            connection.execute(statement)
+    return connection
+
+
+def _shape(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """Every table, index and trigger, with its text."""
+    rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {(kind, name, " ".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows}
+
+
+def test_the_schema_is_what_the_migrations_come_to(tmp_path: Path) -> None:
+    migrations = [f"migrations/{version:04d}.sql" for version in range(1, SCHEMA_VERSION + 1)]
+    whole = _shape(_made(tmp_path / "whole.db", "schema.sql"))
+    assert whole == _shape(_made(tmp_path / "steps.db", *migrations))
+    assert ("files" in {name for _, name, _ in whole}) is True
+
+
+async def test_a_file_of_an_older_version_keeps_what_it_has(path: Path) -> None:
+    connection = _made(path, "migrations/0001.sql")
+    connection.execute("PRAGMA user_version = 1")
+    key = new_key(1)
+    connection.execute(
+        "INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?)",
+        (key.id, key.digest, msgspec.json.encode(key), key.created),
+    )
+    connection.close()
+    for _ in range(2):  # what is mended once is not mended again
+        opened = SQLiteStore(path)
+        assert await opened.key_by_digest(key.digest) == key
+        await opened.add_file(new_file(_), 100, cleanup=True)
+        await opened.close()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+    connection.close()

@@ -16,6 +16,7 @@ TYPES = {
     403: {"permission_error"},
     404: {"not_found"},
     405: {"invalid_request_error"},
+    408: {"invalid_request_error"},
     409: {"conflict"},
     410: {"invalid_request_error"},
     413: {"invalid_request_error"},
@@ -28,7 +29,7 @@ TYPES = {
     503: {"service_unavailable_error"},
     504: {"service_unavailable_error"},
 }
-"""Spec section 5, and 410 and 416 of section 2.5."""
+"""Spec section 5, 410 and 416 of section 2.5, and 408 as HTTP has it."""
 
 DEFECTS = {IllegalTransition}
 """Faults of this program: 500, as everything unforeseen."""

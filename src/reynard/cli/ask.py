@@ -4,13 +4,17 @@ import base64
 import mimetypes
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
 from reynard.cli import settings as shared
 
+if TYPE_CHECKING:
+    from reynard.client import Client
+
+SMALL_BYTES: Final = 262_144
 Files = tuple[str, ...]
 
 
@@ -47,16 +51,26 @@ def ask(
     if not prompt:
         raise click.UsageError("give a PROMPT, or pipe one in")
     media = {"image_url": images, "video_url": videos, "audio_url": audios, "file_url": documents}
-    blocks = [{"type": kind, kind: {"url": _url(source)}} for kind, given in media.items() for source in given]
-    user = {"role": "user", "content": [{"type": "text", "text": prompt}, *blocks] if blocks else prompt}
-    messages = [{"role": "system", "content": system}, user] if system else [user]
-    shared.run(_ask({"model": model, "messages": messages}, whole=as_json or no_stream, as_json=as_json))
+    sources = [(kind, _source(given)) for kind, named in media.items() for given in named]
+    first = [{"role": "system", "content": system}] if system else []
+    shared.run(_ask(model, first, prompt, sources, whole=as_json or no_stream, as_json=as_json))
 
 
-async def _ask(body: dict[str, Any], *, whole: bool, as_json: bool) -> None:
+async def _ask(
+    model: str,
+    first: list[dict[str, Any]],
+    prompt: str,
+    sources: list[tuple[str, str | Path]],
+    *,
+    whole: bool,
+    as_json: bool,
+) -> None:
     from reynard.client import Client
 
     client = Client(*shared.gateway_address())
+    blocks = [{"type": kind, kind: {"url": await _url(source, client)}} for kind, source in sources]
+    user = {"role": "user", "content": [{"type": "text", "text": prompt}, *blocks] if blocks else prompt}
+    body = {"model": model, "messages": [*first, user]}
     if whole:
         completion = await client.post("/v1/chat/completions", body)
         content = completion["choices"][0]["message"].get("content") or ""
@@ -71,12 +85,18 @@ async def _ask(body: dict[str, Any], *, whole: bool, as_json: bool) -> None:
     click.echo()
 
 
-def _url(source: str) -> str:
-    """A URL as it is; a file as a data URI."""
-    if source.startswith(("http://", "https://", "data:")):
-        return source
-    path = Path(source)
+def _source(given: str) -> str | Path:
+    """A URL as it is, a small file as a data URI; a larger one, to be uploaded."""
+    if given.startswith(("http://", "https://", "data:")):
+        return given
+    path = Path(given)
     if not path.is_file():
-        raise click.UsageError(f"there is no file {source}")
+        raise click.UsageError(f"there is no file {given}")
+    if path.stat().st_size > SMALL_BYTES:
+        return path
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+async def _url(source: str | Path, client: "Client") -> str:
+    return source if isinstance(source, str) else await client.upload(source)

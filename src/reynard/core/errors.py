@@ -106,8 +106,14 @@ class NoAvailableModel(ReynardError):
     code = "no_available_model"
 
 
+class InvalidMultipart(RequestError):
+    """The body is no `multipart/form-data`, or ends before its last boundary."""
+
+    code = "invalid_multipart"
+
+
 class BodyTooLarge(ReynardError):
-    """More bytes than `server.max_body_bytes`."""
+    """More bytes than `server.max_body_bytes`, or for a file, `files.max_bytes`."""
 
     code = "request_too_large"
 
@@ -130,6 +136,12 @@ class PermissionDenied(ReynardError):
     code = "permission_error"
 
 
+class StorageFull(ReynardError):
+    """The file does not fit into what the key may keep (spec section 2.6)."""
+
+    code = "storage_full"
+
+
 class NotFound(ReynardError):
     """No such thing, or not the caller's."""
 
@@ -140,6 +152,12 @@ class TaskNotFound(NotFound):
     """No such task, or another key's (spec section 2.4)."""
 
     code = "task_not_found"
+
+
+class FileNotFound(NotFound):
+    """No such file, another key's, or one that is no longer kept."""
+
+    code = "file_not_found"
 
 
 class StreamNotAvailable(NotFound):
@@ -158,6 +176,22 @@ class OffsetOutOfRange(ReynardError):
     """An offset past the end of the stream (spec section 2.5)."""
 
     code = "offset_out_of_range"
+
+
+class RangeNotSatisfiable(ReynardError):
+    """A `Range` that is none, or lies past the end of a file of `size` bytes."""
+
+    code = "range_not_satisfiable"
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class UploadStalled(ReynardError):
+    """Nothing more came of an upload for too long."""
+
+    code = "upload_stalled"
 
 
 class TaskAlreadyFinished(ReynardError):

@@ -198,6 +198,19 @@ def _type_in(payload: str, kind: Kind) -> str | None:
     return type_of(binascii.a2b_base64(payload[:_SNIFFED_BASE64]), kind)
 
 
+def declared_type(head: str) -> str | None:
+    """The media type in the start of a data URI, up to and with its comma; None if that is no such start."""
+    found = _DATA_URI.fullmatch(head.lower()) if len(head) <= _LONGEST_DATA_PREFIX else None
+    return None if found is None else found.group(1)
+
+
+def address(url: str, param: str) -> MediaSource:
+    """A web address of a file. Raises `InvalidParam` for what is none, data URIs too."""
+    if url[:5].lower() == "data:":
+        raise InvalidParam(f"`{param}` must be a public http(s) URL.", param=param)
+    return _link(url, "file", param)
+
+
 def is_public(url: str) -> bool:
     """Whether an address may be handed to a provider to read: https, and a name in the public domain name system.
 

@@ -33,6 +33,7 @@ from reynard.core.task import (
 from reynard.engine.access import Access
 from reynard.engine.attempt import Sink
 from reynard.engine.failover import Failover
+from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.routes import Routes
 from reynard.engine.worker import Capacity, Run, Worker, identity_of, until_kept
@@ -66,6 +67,7 @@ class Engine:
         worker: Worker,
         failover: Failover,
         access: Access,
+        files: Files,
         routes: Callable[[], Routes],
         clock: Clock,
         chance: Chance,
@@ -74,6 +76,7 @@ class Engine:
         jobs: Jobs,
     ) -> None:
         self.access = access
+        self.files = files
         self._store = store
         self._chunks = chunks
         self._worker = worker
@@ -116,7 +119,8 @@ class Engine:
 
     async def submit(self, submission: Submission, caller: Key) -> Task:
         """A durable task: on disk when this returns, already claimed if this node has room."""
-        generation = self._checked(submission.generation, submission.form, caller)
+        named = await self.files.addressed(submission.generation, caller)
+        generation = self._checked(named, submission.form, caller)
         task = self._new(submission.form, generation, caller)
         if self._worker.has_room:
             run = self._worker.reserve(self._after(task, Claimed(self._worker.id)), generation)
@@ -136,13 +140,13 @@ class Engine:
         `announce` is told the task's id before anything is sent. Cancelling the call cuts the upstream's.
         Raises `GenerationError`, `CallCancelled`.
         """
-        run = self._call(submission, caller)
+        run = self._call(submission.form, await self.files.addressed(submission.generation, caller), caller)
         announce(run.task.id)
         return await self._answer(run, None, self._insert_ended)
 
     async def relay(self, submission: Submission, caller: Key, sink: Sink, announce: Callable[[str], None]) -> None:
         """As `complete`, chunk by chunk into `sink`; stored first, for the client learns the id before the end."""
-        run = self._call(submission, caller)
+        run = self._call(submission.form, await self.files.addressed(submission.generation, caller), caller)
         announce(run.task.id)
         try:
             await self._store.insert(run.task, None)
@@ -256,14 +260,14 @@ class Engine:
         await self._store.insert(task, generation)
         self._worker.wake()
 
-    def _call(self, submission: Submission, caller: Key) -> Run:
+    def _call(self, form: Form, named: Generation, caller: Key) -> Run:
         """A sync call's run: this node's from the start, and visible to find and cancel while it lasts."""
-        generation = self._checked(submission.generation, submission.form, caller)
+        generation = self._checked(named, form, caller)
         if self._stopping:
             raise Overloaded("The gateway is stopping. Send the call again in a moment.")
         if len(self._calls) >= self._capacity.max_sync:
             raise Overloaded("As many calls are open as the gateway takes. Try again in a moment.")
-        task = self._new(submission.form, generation, caller, sync=True)
+        task = self._new(form, generation, caller, sync=True)
         run = Run(self._after(task, Claimed(self._worker.id)), generation)
         run.job = asyncio.current_task()
         self._calls[task.id] = run

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reynard.core.errors import ReynardError
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
-from reynard.http import described, errors, generations, health, models, tasks
+from reynard.http import described, errors, files, generations, health, models, tasks, uploads
 from reynard.http.presence import ClientGone
 from reynard.http.requests import new_request_id
 from reynard.ports.clock import Clock
@@ -30,6 +30,9 @@ EXPOSED: Final = [
     "x-ratelimit-limit-tokens",
     "x-ratelimit-remaining-tokens",
     "x-ratelimit-reset-tokens",
+    "content-range",
+    "content-disposition",
+    "etag",
 ]
 PING_S: Final = 15.0
 
@@ -43,6 +46,13 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/v1/configs/llm_generations_models", models.generation_models, methods=["GET"]),
     Route("/v1/models", models.openai_models, methods=["GET"]),
     Route("/v1/models/{model:path}", models.openai_model, methods=["GET"]),
+    Route("/v1/files/upload/stream", uploads.upload_stream, methods=["POST"]),
+    Route("/v1/files/upload/base64", uploads.upload_base64, methods=["POST"]),
+    Route("/v1/files/upload/url", uploads.upload_url, methods=["POST"]),
+    Route("/v1/files", files.list_files, methods=["GET"]),
+    Route("/v1/files/{file_id}", files.get_file, methods=["GET"]),
+    Route("/v1/files/{file_id}", files.delete_file, methods=["DELETE"]),
+    Route("/files/{token}/{name}", files.read_file, methods=["GET"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
     Route("/openapi.json", described.openapi_json, methods=["GET"]),

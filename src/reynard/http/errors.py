@@ -19,17 +19,22 @@ UNAVAILABLE: Final = "service_unavailable_error"
 
 STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.MalformedBody: (400, INVALID),
+    e.InvalidMultipart: (400, INVALID),
     e.AuthenticationFailed: (401, "authentication_error"),
     e.PermissionDenied: (403, "permission_error"),
+    e.StorageFull: (403, "permission_error"),
     e.NotFound: (404, "not_found"),
     e.TaskNotFound: (404, "not_found"),
+    e.FileNotFound: (404, "not_found"),
     e.StreamNotAvailable: (404, "not_found"),
+    e.UploadStalled: (408, INVALID),
     e.TaskAlreadyFinished: (409, "conflict"),
     CallCancelled: (409, "conflict"),
     e.StreamExpired: (410, INVALID),
     e.BodyTooLarge: (413, INVALID),
     e.UnsupportedEncoding: (415, INVALID),
     e.OffsetOutOfRange: (416, INVALID),
+    e.RangeNotSatisfiable: (416, INVALID),
     e.RequestError: (422, INVALID),
     e.InvalidForm: (422, INVALID),
     e.InvalidParam: (422, INVALID),
@@ -103,6 +108,8 @@ def response_of(error: ReynardError) -> Response:
         headers["retry-after"] = _seconds(retry_after_s)
     if status == 401:
         headers["www-authenticate"] = "Bearer"
+    if isinstance(error, e.RangeNotSatisfiable):
+        headers["content-range"] = f"bytes */{error.size}"
     return answer(status, ErrorBody(error.message, kind, error.code, error.param), headers)
 
 

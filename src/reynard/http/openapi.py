@@ -7,24 +7,28 @@ import msgspec
 from reynard import __version__
 from reynard.core.chat import Completion
 from reynard.core.forms import FORMS, CustomForm
+from reynard.http.base64_upload import Base64Form
 from reynard.http.errors import ErrorEnvelope
+from reynard.http.files import FileDeleted, FileDetails, FileList
 from reynard.http.models import ModelView, ModelViews, OpenAIModel, OpenAIModels
+from reynard.http.uploads import FileView, UrlForm
 from reynard.http.views import TaskList, TaskView
 
 REF: Final = "#/components/schemas/{name}"
 Json = dict[str, Any]
 
 FAILURES: Final = {
-    "400": "The body is not JSON.",
+    "400": "The body is not JSON, or no form.",
     "401": "The key is missing, unknown, revoked or expired.",
-    "403": "The key may not do this.",
+    "403": "The key may not do this, or keeps as much as it may.",
     "404": "There is no such thing, or it is another key's.",
     "405": "The path does not take the method.",
+    "408": "Nothing more came of the body for a minute.",
     "409": "The state of the task does not allow it.",
     "410": "The stream is no longer kept.",
     "413": "The body is too large.",
     "415": "The body is compressed.",
-    "416": "The offset is past the end.",
+    "416": "The offset, or the range, is past the end.",
     "422": "A field is wrong, or the model does not take what was sent.",
     "502": "sync only: every provider failed.",
     "503": "The gateway, or every provider, has no capacity now. `Retry-After` says when.",
@@ -55,6 +59,12 @@ def document() -> Json:
         ModelViews,
         OpenAIModel,
         OpenAIModels,
+        FileView,
+        FileDetails,
+        FileList,
+        FileDeleted,
+        Base64Form,
+        UrlForm,
         ErrorEnvelope,
     ]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
@@ -100,6 +110,17 @@ def _paths() -> dict[str, Json]:
             )
         },
         "/v1/chat/completions": {"post": _chat()},
+        "/v1/files/upload/stream": {"post": _upload("uploadFile", "Upload a file as a form", _form())},
+        "/v1/files/upload/base64": {"post": _upload("uploadBase64", "Upload a file in base64", _json(Base64Form))},
+        "/v1/files/upload/url": {"post": _upload("uploadFromUrl", "Have a file fetched", _json(UrlForm))},
+        "/v1/files": {"get": _list_files()},
+        "/v1/files/{file_id}": {
+            "get": _operation("getFile", "What is known of a file", _json(FileDetails), ("401", "404"), [_file_id()]),
+            "delete": _operation(
+                "deleteFile", "Delete a file", _json(FileDeleted), ("401", "404", "503"), [_file_id()]
+            ),
+        },
+        "/files/{token}/{name}": {"get": _read_file()},
         "/healthz": {"get": _open("healthz", "Whether the process lives")},
         "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
     }
@@ -164,6 +185,45 @@ def _list() -> Json:
     return _operation("listTasks", "List your tasks, newest first", _json(TaskList), ("401", "422"), parameters)
 
 
+def _upload(name: str, summary: str, content: Json) -> Json:
+    failures = ("400", "401", "403", "408", "413", "415", "422", "503")
+    return _operation(name, summary, _json(FileView), failures) | {
+        "requestBody": {"required": True, "content": content}
+    }
+
+
+def _form() -> Json:
+    fields: Json = {
+        "file": {"type": "string", "contentMediaType": "application/octet-stream", "description": "The bytes."},
+        "file_name": {"type": "string", "maxLength": 1024},
+        "auto_cleanup": {"type": "boolean", "default": True, "description": "Over the quota, the oldest files go."},
+    }
+    schema = {"type": "object", "properties": fields, "required": ["file"], "additionalProperties": False}
+    return {"multipart/form-data": {"schema": schema}}
+
+
+def _list_files() -> Json:
+    parameters = [
+        _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Files a page."),
+        _parameter("after", "query", {"type": "string"}, "The id of the last file of the page before."),
+    ]
+    return _operation("listFiles", "List your files, newest first", _json(FileList), ("401", "422"), parameters)
+
+
+def _read_file() -> Json:
+    """Its answers are bytes, but for the errors."""
+    whole: Json = {"*/*": {}}
+    parameters = [
+        _parameter("token", "path", {"type": "string"}, "The unguessable part of the address."),
+        _parameter("name", "path", {"type": "string"}, "The file's name."),
+        _parameter("Range", "header", {"type": "string"}, "Bytes wanted (RFC 9110 14.2)."),
+    ]
+    operation = _operation("readFile", "The bytes of a file", whole, ("404", "416", "503"), parameters)
+    operation["responses"]["206"] = {"description": "The bytes asked for.", "content": whole}
+    operation["responses"]["304"] = {"description": "The client has them already."}
+    return operation | {"security": []}
+
+
 def _operation(
     name: str, summary: str, content: Json, failures: tuple[str, ...], parameters: list[Json] | None = None
 ) -> Json:
@@ -186,6 +246,10 @@ def _answers(content: Json, failures: tuple[str, ...]) -> Json:
 
 def _task_id() -> Json:
     return _parameter("task_id", "path", {"type": "string"}, "The task's id.")
+
+
+def _file_id() -> Json:
+    return _parameter("file_id", "path", {"type": "string"}, "The file's id.")
 
 
 def _parameter(name: str, place: str, schema: Json, description: str) -> Json:

@@ -40,19 +40,32 @@ def new_request_id() -> bytes:
     return b"req-" + secrets.token_hex(12).encode()
 
 
-async def json_body(request: Request) -> bytes:
-    """The body, of a bounded size. Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`."""
-    headers = request.headers
-    kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+async def json_body(request: Request, most: int | None = None) -> bytes:
+    """The body, of a bounded size: `most`, or as the settings have it.
+
+    Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`.
+    """
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
-    if headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedEncoding("The body must not be compressed: leave `Content-Encoding` out.")
-    limit = services(request).max_body_bytes
-    announced = headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
+    limit = services(request).max_body_bytes if most is None else most
+    check_plain(request)
+    announced = announced_bytes(request)
+    if announced is not None and announced > limit:
         raise _too_large(limit)
     return await _read(request, limit)
+
+
+def check_plain(request: Request) -> None:
+    """Raises `UnsupportedEncoding` for a compressed body."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedEncoding("The body must not be compressed: leave `Content-Encoding` out.")
+
+
+def announced_bytes(request: Request) -> int | None:
+    """The length of the body, if the client says it."""
+    announced = request.headers.get("content-length", "")
+    return int(announced) if announced.isdigit() and len(announced) <= 18 else None
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -1,10 +1,11 @@
-"""The durable store: tasks, their generations and results, workers' leases, keys."""
+"""The durable store: tasks, their generations and results, workers' leases, keys, files."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
+from reynard.core.files import File
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.task import Status, Task
@@ -105,7 +106,46 @@ class Keys(Protocol):
         ...
 
 
-class Store(Tasks, Workers, Keys, Protocol):
+class FilePage(Struct, frozen=True):
+    """Files, newest first; `has_more`: there are older ones."""
+
+    files: list[File]
+    has_more: bool
+
+
+class Files(Protocol):
+    """What is known of uploaded files; their bytes are in a blob store, under their tokens."""
+
+    async def add_file(self, file: File, quota: int, *, cleanup: bool) -> list[File]:
+        """A new file, if all of its key's files together are at most `quota` bytes then; in one transaction.
+
+        What has expired by `file.created` makes room, and with `cleanup` the key's oldest do: these are gone from the
+        store, and returned, so that their blobs can be deleted. Raises `StorageFull`, and nothing is changed then.
+        """
+        ...
+
+    async def file_by_token(self, token: str) -> File | None:
+        """The file of an address."""
+        ...
+
+    async def find_file(self, file_id: str) -> File | None:
+        """The file of an id."""
+        ...
+
+    async def list_files(self, key_id: str, after: str | None, limit: int) -> FilePage:
+        """The key's files, newest first; `after` is the id of the last one of the page before."""
+        ...
+
+    async def delete_file(self, file_id: str) -> bool:
+        """It is gone; False if it was not there."""
+        ...
+
+    async def expired_files(self, now: float, limit: int) -> list[File]:
+        """Files whose time is over, those that expired first coming first."""
+        ...
+
+
+class Store(Tasks, Workers, Keys, Files, Protocol):
     """One back-end for all of it."""
 
     async def close(self) -> None:

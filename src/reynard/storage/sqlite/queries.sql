@@ -73,3 +73,40 @@ SELECT body FROM keys ORDER BY created, id;
 
 -- name: keys_epoch
 SELECT value FROM epochs WHERE name = 'keys';
+
+-- name: add_file
+INSERT INTO files (id, key_id, name, type, size, sha256, token, created, expires)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: file_bytes
+SELECT bytes FROM file_bytes WHERE key_id = ?;
+
+-- name: oldest_files
+SELECT id, key_id, name, type, size, sha256, token, created, expires
+  FROM files
+ WHERE key_id = ?
+ ORDER BY seq;
+
+-- name: file_by_token
+SELECT id, key_id, name, type, size, sha256, token, created, expires FROM files WHERE token = ?;
+
+-- name: find_file
+SELECT id, key_id, name, type, size, sha256, token, created, expires FROM files WHERE id = ?;
+
+-- name: list_files
+SELECT id, key_id, name, type, size, sha256, token, created, expires
+  FROM files
+ WHERE key_id = :key_id
+   AND seq < coalesce((SELECT seq FROM files WHERE id = :after AND key_id = :key_id), 9223372036854775807)
+ ORDER BY seq DESC
+ LIMIT :limit + 1;
+
+-- name: delete_file
+DELETE FROM files WHERE id = ?;
+
+-- name: expired_files
+SELECT id, key_id, name, type, size, sha256, token, created, expires
+  FROM files
+ WHERE expires <= ?
+ ORDER BY expires
+ LIMIT ?;

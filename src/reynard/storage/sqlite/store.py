@@ -14,9 +14,10 @@ from reynard.core.keys import Key
 from reynard.core.task import Status, Task, TaskError
 from reynard.ports.store import TaskFilter, TaskPage
 from reynard.storage.sqlite import queries
+from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.writer import Writer
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_S: Final = 5.0
 MOST_LISTED_BYTES: Final = 8_000_000
 
@@ -32,7 +33,7 @@ class SchemaTooNew(RuntimeError):
     """The file was written by a later version of this program."""
 
 
-class SQLiteStore:
+class SQLiteStore(FileRows):
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
@@ -179,16 +180,27 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    """The schema, in a new file; two processes that start at once make it once. Raises `SchemaTooNew`."""
+    """The schema, in a new file, or what an older file lacks of it; two processes that start at once do it once.
+
+    Raises `SchemaTooNew`.
+    """
     connection.execute("BEGIN IMMEDIATE")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
-        for statement in queries.statements("schema.sql"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        _run(connection, "schema.sql", SCHEMA_VERSION)
+    else:
+        for following in range(version + 1, SCHEMA_VERSION + 1):
+            _run(connection, f"migrations/{following:04d}.sql", following)
     connection.execute("COMMIT")
     if version > SCHEMA_VERSION:
         raise SchemaTooNew(f"the store has schema version {version}, this program knows {SCHEMA_VERSION}: upgrade it")
+
+
+def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
+    """In the transaction that is open."""
+    for statement in queries.statements(script):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def _task(row: Row) -> Task:

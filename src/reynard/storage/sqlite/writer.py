@@ -30,7 +30,8 @@ class Writer:
     async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """`operation`'s result, after the commit that holds it.
 
-        An operation is one statement: if it fails, it alone does. Raises `StoreUnavailable` if nothing could be kept.
+        An operation is one statement, or keeps a savepoint: if it fails, it alone does. Raises `StoreUnavailable` if
+        nothing could be kept.
         """
         if len(self._waiting) >= MOST_WAITING:
             raise StoreUnavailable("The store has more to write than it can. Try again in a moment.")

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
+from reynard.core.errors import StorageFull
+from reynard.core.files import File
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.messages import UserMessage
@@ -43,6 +45,21 @@ def claimed(task: Task, owner: str = "worker-a") -> Task:
 def new_key(number: int) -> Key:
     """A key."""
     return Key(id=f"key-{number}", digest=bytes([number]) * 32, name=f"key {number}", hint="sk-…", created=NOW + number)
+
+
+def new_file(number: int, *, key_id: str = "key-a", size: int = 10, lives_s: float = 1_000.0) -> File:
+    """A file, `number` seconds later than the first."""
+    return File(
+        id=f"file-{number:08d}",
+        key_id=key_id,
+        name="ünï 🦊.png",
+        type="image/png",
+        size=size,
+        sha256=f"{number:064d}",
+        token=f"{number:032d}",
+        created=NOW + number,
+        expires=NOW + number + lives_s,
+    )
 
 
 class StoreConformance:
@@ -200,3 +217,102 @@ class StoreConformance:
         assert not await store.update_key(replace(new_key(1), name="mine"), was=new_key(1))
         assert not await store.update_key(new_key(2), was=new_key(2))
         assert list(await store.list_keys()) == [revoked]
+
+    async def test_a_file_is_found_as_it_was_by_id_and_by_token(self, store: Store) -> None:
+        file = new_file(1, size=2**40)
+        assert await store.add_file(file, 2**41, cleanup=False) == []
+        assert await store.find_file(file.id) == await store.file_by_token(file.token) == file
+        assert await store.find_file("file-none") is await store.file_by_token("none") is None
+
+    async def test_two_files_share_neither_id_nor_token(self, store: Store) -> None:
+        kept = [new_file(2, size=40), new_file(1, size=40)]
+        for file in reversed(kept):
+            await store.add_file(file, 100, cleanup=True)
+        for other in (replace(new_file(3), id=kept[0].id), replace(new_file(3), token=kept[0].token)):
+            refused = False
+            try:
+                await store.add_file(replace(other, size=50), 100, cleanup=True)
+            except Exception:  # noqa: BLE001 each back-end has its own
+                refused = True
+            assert refused
+        assert (await store.list_files("key-a", None, 10)).files == kept  # nor did any make room for them
+        assert await _is_full(store, new_file(4, size=21), cleanup=False)
+
+    async def test_without_cleanup_a_full_storage_takes_no_more(self, store: Store) -> None:
+        await store.add_file(new_file(1, size=60), 100, cleanup=False)
+        await store.add_file(new_file(2, size=40), 100, cleanup=False)
+        assert await _is_full(store, new_file(3, size=1), cleanup=False)
+        assert await store.find_file(new_file(3).id) is None
+        assert await store.delete_file(new_file(1).id)
+        assert await store.add_file(new_file(3, size=60), 100, cleanup=False) == []
+
+    async def test_with_cleanup_the_oldest_make_room_and_no_more_than_that(self, store: Store) -> None:
+        for number in range(4):
+            await store.add_file(new_file(number, size=25), 100, cleanup=True)
+        assert await store.add_file(new_file(4, size=30), 100, cleanup=True) == [new_file(n, size=25) for n in (0, 1)]
+        assert [file.id for file in (await store.list_files("key-a", None, 10)).files] == [
+            new_file(number).id for number in (4, 3, 2)
+        ]
+
+    async def test_one_keys_files_make_no_room_for_anothers(self, store: Store) -> None:
+        await store.add_file(new_file(1, size=100), 100, cleanup=True)
+        assert await store.add_file(new_file(2, key_id="key-b", size=100), 100, cleanup=True) == []
+        assert await store.find_file(new_file(1).id) is not None
+
+    async def test_what_is_larger_than_the_quota_is_always_refused_and_nothing_goes(self, store: Store) -> None:
+        await store.add_file(new_file(1), 100, cleanup=True)
+        for cleanup in (True, False):
+            assert await _is_full(store, new_file(2, size=101), cleanup=cleanup)
+        assert await store.find_file(new_file(1).id) is not None
+
+    async def test_what_has_expired_makes_room_without_cleanup_too(self, store: Store) -> None:
+        await store.add_file(new_file(1, size=60, lives_s=5), 100, cleanup=False)
+        await store.add_file(new_file(2, size=40), 100, cleanup=False)
+        assert await _is_full(store, new_file(5, size=10), cleanup=False)
+        assert await store.add_file(new_file(6, size=10), 100, cleanup=False) == [new_file(1, size=60, lives_s=5)]
+
+    async def test_a_quota_holds_against_many_at_once(self, store: Store) -> None:
+        adding = [store.add_file(new_file(number), 100, cleanup=False) for number in range(30)]
+        outcomes = await asyncio.gather(*adding, return_exceptions=True)
+        assert sum(isinstance(outcome, StorageFull) for outcome in outcomes) == 20
+        assert len((await store.list_files("key-a", None, 100)).files) == 10
+        adding = [store.add_file(new_file(number), 100, cleanup=True) for number in range(30, 60)]
+        left = [file.id for gone in await asyncio.gather(*adding) for file in gone]
+        assert len(left) == len(set(left)) == 30
+        assert len((await store.list_files("key-a", None, 100)).files) == 10
+
+    async def test_files_are_listed_newest_first_page_by_page(self, store: Store) -> None:
+        for number in range(7):
+            await store.add_file(new_file(number, key_id="key-a" if number != 3 else "key-b"), 100, cleanup=True)
+        seen: list[str] = []
+        after: str | None = None
+        more = True
+        while more:
+            page = await store.list_files("key-a", after, 2)
+            seen += [file.id for file in page.files]
+            after, more = seen[-1], page.has_more
+        assert seen == [new_file(number).id for number in (6, 5, 4, 2, 1, 0)]
+        assert (await store.list_files("key-b", new_file(1).id, 9)).files == [new_file(3, key_id="key-b")]
+
+    async def test_a_file_is_deleted_once(self, store: Store) -> None:
+        await store.add_file(new_file(1), 100, cleanup=True)
+        assert await store.delete_file(new_file(1).id)
+        assert not await store.delete_file(new_file(1).id)
+        assert await store.find_file(new_file(1).id) is None
+
+    async def test_files_expire_in_order_at_their_time(self, store: Store) -> None:
+        for number, lives_s in ((1, 30), (2, 10), (3, 20), (4, 99)):
+            await store.add_file(new_file(number, lives_s=lives_s), 100, cleanup=True)
+        assert [file.id for file in await store.expired_files(NOW + 31, 10)] == [
+            new_file(number).id for number in (2, 3, 1)
+        ]
+        assert [file.id for file in await store.expired_files(NOW + 31, 1)] == [new_file(2).id]
+        assert await store.expired_files(NOW + 11.9, 10) == []
+
+
+async def _is_full(store: Store, file: File, *, cleanup: bool) -> bool:
+    try:
+        await store.add_file(file, 100, cleanup=cleanup)
+    except StorageFull:
+        return True
+    return False

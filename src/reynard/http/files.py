@@ -1,0 +1,140 @@
+"""`/v1/files`: a key's own files. `/files/{token}/{name}`: the bytes of one, for whoever has the address."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Literal
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from reynard.core import ranges
+from reynard.core.files import File
+from reynard.http.presence import ClientGone, while_present
+from reynard.http.requests import caller_of, number, services
+from reynard.http.uploads import FileView, view
+
+JSON: Final = "application/json"
+MOST_LISTED: Final = 100
+POLICY: Final = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+SANDBOX: Final = f"{POLICY}; sandbox"
+NOT_SANDBOXED: Final = "application/pdf"  # browsers show none in a sandbox
+
+
+class FileDetails(FileView, kw_only=True):
+    """A file, with its media type, and when it is gone (Unix seconds)."""
+
+    type: str
+    expires: int
+
+
+class FileList(Struct, kw_only=True):
+    """A page of files, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[FileDetails]
+    has_more: bool
+
+
+class FileDeleted(Struct, kw_only=True):
+    """The file is gone."""
+
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+async def list_files(request: Request) -> Response:
+    """The caller's own, newest first."""
+    caller = await caller_of(request)
+    limit: int = number(request, "limit", 20, least=1, most=MOST_LISTED, whole=True)
+    page = await services(request).engine.files.list(caller, request.query_params.get("after"), limit)
+    found = FileList(data=[_details(request, file) for file in page.files], has_more=page.has_more)
+    return Response(msgspec.json.encode(found), media_type=JSON)
+
+
+async def get_file(request: Request) -> Response:
+    """One of the caller's own."""
+    caller = await caller_of(request)
+    file = await services(request).engine.files.find(request.path_params["file_id"], caller)
+    return Response(msgspec.json.encode(_details(request, file)), media_type=JSON)
+
+
+async def delete_file(request: Request) -> Response:
+    """One of the caller's own, before its time."""
+    caller = await caller_of(request)
+    file_id = request.path_params["file_id"]
+    await services(request).engine.files.delete(file_id, caller)
+    return Response(msgspec.json.encode(FileDeleted(id=file_id)), media_type=JSON)
+
+
+async def read_file(request: Request) -> Response:
+    """The bytes, whole or a range of them (RFC 9110 14); no key is needed."""
+    file = await services(request).engine.files.public(request.path_params["token"], request.path_params["name"])
+    asked = request.headers
+    etag = f'"{file.sha256}"'
+    headers = {"etag": etag, "cache-control": "private, max-age=3600"}
+    if ranges.matches(asked.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    wanted = ranges.wanted(asked.get("range"), file.size) if ranges.is_current(asked.get("if-range"), etag) else None
+    start, end = wanted or (0, file.size)
+    headers |= _described(file) | {"accept-ranges": "bytes", "content-length": str(end - start)}
+    if wanted is not None:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{file.size}"
+    status = 200 if wanted is None else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return Download(request, status, headers, services(request).engine.files.read(file, start, end))
+
+
+class Download(Response):
+    """Bytes as fast as the client takes them; nothing is read ahead of it."""
+
+    def __init__(
+        self,
+        request: Request,
+        status: int,
+        headers: dict[str, str],
+        opened: AbstractAsyncContextManager[AsyncGenerator[bytes, None]],
+    ) -> None:
+        super().__init__(status_code=status, headers=headers)
+        self._request = request
+        self._opened = opened
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Opens first, so that what is missing is still a plain error."""
+        try:
+            async with while_present(self._request), self._opened as pieces:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                async for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except ClientGone:
+            return
+
+
+def _details(request: Request, file: File) -> FileDetails:
+    base = view(request, file)
+    return FileDetails(**msgspec.structs.asdict(base), type=file.type, expires=int(file.expires))
+
+
+def _described(file: File) -> dict[str, str]:
+    """What a browser must know to do no harm with it."""
+    text = "; charset=utf-8" if file.type.startswith("text/") else ""
+    return {
+        "content-type": file.type + text,
+        "x-content-type-options": "nosniff",
+        "content-disposition": disposition(file),
+        "content-security-policy": POLICY if file.type == NOT_SANDBOXED else SANDBOX,
+    }
+
+
+def disposition(file: File) -> str:
+    """`Content-Disposition` (RFC 6266), with the whole name as RFC 8187 has it where ASCII does not hold it."""
+    kind = "inline" if file.is_shown else "attachment"
+    plain = file.name.encode("ascii", "replace").decode().replace("?", "_")
+    extended = "" if plain == file.name else f"; filename*=UTF-8''{quote(file.name, safe='')}"
+    return f'{kind}; filename="{plain}"{extended}'

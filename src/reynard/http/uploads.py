@@ -1,0 +1,132 @@
+"""`POST /v1/files/upload/{stream,base64,url}` (spec section 2.6). Bodies are read, and kept, as they come."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Annotated, Final, Protocol
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from reynard.core.decoding import decode
+from reynard.core.errors import MalformedBody, UploadStalled
+from reynard.core.files import File
+from reynard.core.keys import Key
+from reynard.engine.files import Offered, too_large
+from reynard.http.base64_upload import Base64Upload, Name
+from reynard.http.multipart import MultipartUpload
+from reynard.http.presence import while_present
+from reynard.http.requests import announced_bytes, caller_of, check_plain, json_body, services
+
+JSON: Final = "application/json"
+PATIENCE_S: Final = 60.0
+OVERHEAD_BYTES: Final = 65_536
+LARGEST_URL_BODY: Final = 65_536
+
+
+class UrlForm(Struct, forbid_unknown_fields=True, kw_only=True):
+    """`POST /v1/files/upload/url`: what the gateway is to fetch."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=8_192)]
+    file_name: Name | None = None
+    auto_cleanup: bool = True
+
+
+class FileView(Struct, kw_only=True):
+    """An uploaded file; `size` in bytes, `created` in Unix seconds."""
+
+    id: str
+    filename: str
+    url: str
+    size: int
+    created: int
+
+
+class Form(Protocol):
+    """A body that holds one file: feed it bytes, get the file's own."""
+
+    def feed(self, data: bytes) -> bytes:
+        """See `MultipartUpload`, `Base64Upload`."""
+        ...
+
+    def finish(self) -> None:
+        """See there."""
+        ...
+
+    def offered(self) -> Offered:
+        """See there."""
+        ...
+
+
+_url_forms = msgspec.json.Decoder(UrlForm)
+
+
+async def upload_stream(request: Request) -> Response:
+    """A multipart form."""
+    caller = await caller_of(request)
+    form = MultipartUpload(request.headers.get("content-type", ""))
+    return await _taken(request, form, caller, services(request).engine.files.limits.max_bytes + OVERHEAD_BYTES)
+
+
+async def upload_base64(request: Request) -> Response:
+    """JSON with the file in base64; its escapes may make it longer than it need be."""
+    caller = await caller_of(request)
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
+    most = 2 * services(request).engine.files.limits.max_bytes + OVERHEAD_BYTES
+    return await _taken(request, Base64Upload(), caller, most)
+
+
+async def upload_url(request: Request) -> Response:
+    """The gateway fetches the file; a client that goes away ends that."""
+    caller = await caller_of(request)
+    form = decode(_url_forms, await json_body(request, LARGEST_URL_BODY))
+    offered = Offered(param="url", name=form.file_name, cleanup=form.auto_cleanup)
+    async with while_present(request):
+        file = await services(request).engine.files.upload_url(form.url, offered, caller)
+    return _answer(request, file)
+
+
+def view(request: Request, file: File) -> FileView:
+    """The five documented keys."""
+    url = services(request).engine.files.url(file)
+    return FileView(id=file.id, filename=file.name, url=url, size=file.size, created=int(file.created))
+
+
+async def _taken(request: Request, form: Form, caller: Key, most: int) -> Response:
+    check_plain(request)
+    files = services(request).engine.files
+    announced = announced_bytes(request)
+    if announced is not None and announced > most:
+        raise too_large(files.limits.max_bytes)
+    return _answer(request, await files.upload(_parts(request, form, most), form.offered, caller))
+
+
+async def _parts(request: Request, form: Form, most: int) -> AsyncGenerator[bytes, None]:
+    """The file's bytes, asked for one message after the other: the client is read no faster than they are kept."""
+    size, more = 0, True
+    while more:
+        body, more = await _received(request)
+        size += len(body)
+        if size > most:
+            raise too_large(services(request).engine.files.limits.max_bytes)
+        if part := form.feed(body):
+            yield part
+    form.finish()
+
+
+async def _received(request: Request) -> tuple[bytes, bool]:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            message = await request.receive()
+    except TimeoutError:
+        raise UploadStalled(f"Nothing came for {PATIENCE_S:g} seconds; the upload was given up.") from None
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def _answer(request: Request, file: File) -> Response:
+    return Response(msgspec.json.encode(view(request, file)), media_type=JSON)
