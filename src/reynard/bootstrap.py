@@ -36,6 +36,7 @@ from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
 from reynard.ports.transport import Transport
 from reynard.providers import http as upstream
+from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import auth_of
 from reynard.providers.fetcher import FetchRules, GuardedFetcher
 from reynard.providers.local.transport import LocalTransport, weights
@@ -53,7 +54,11 @@ FILES_FOLDER: Final = "files"
 EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 it is compared with, not listened on
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 Ready = Callable[[str, str | None], None]
-CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "simulated": SimulatedCodec()}
+CODECS: Final[dict[str, Codec]] = {
+    "openai": OpenAICodec(),
+    "anthropic": AnthropicCodec(),
+    "simulated": SimulatedCodec(),
+}
 
 
 class SystemClock:

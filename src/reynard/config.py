@@ -138,9 +138,11 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
 
 def channel_of(settings: ChannelSettings, models: Iterable[Model]) -> Channel:
     """The channel, without its secrets, and with what the catalogue says of its models."""
-    thinking = {model.id: model.thinking for model in models}
+    known = {model.id: model for model in models}
     mapped = [model if isinstance(model, Mapped) else Mapped(model, model) for model in settings.models]
-    carried = tuple(Carried(model.id, model.upstream, thinking[model.id]) for model in mapped)
+    carried = tuple(
+        Carried(model.id, model.upstream, known[model.id].thinking, known[model.id].unsupported) for model in mapped
+    )
     return Channel(models=carried, **{field: getattr(settings, field) for field in ChannelTraits.__struct_fields__})
 
 

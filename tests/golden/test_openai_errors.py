@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reynard.core.errors import TASK_ERROR_CODES, GenerationError
+from reynard.providers.failures import FAILOVER, OF_STATUS, QUOTED, SAYS, quoted
 from reynard.providers.openai import OpenAICodec
-from reynard.providers.openai.errors import FAILOVER, OF_CODE, OF_STATUS, QUOTED, SAYS, of_event, quoted
+from reynard.providers.openai.errors import OF_CODE, of_event
 
 CASES = json.loads((Path(__file__).parent / "openai" / "errors.json").read_text("utf-8"))
 

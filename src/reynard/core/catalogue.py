@@ -41,7 +41,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of the catalogue.
 
     `max_media`, `formats`, `max_media_bytes` are by kind (image, video, audio, file); what they leave out has no rule.
-    `youtube`: a YouTube address is a video to this model. `thinking`: how it is told to think first.
+    `youtube`: a YouTube address is a video to this model. `thinking`: how it is told to think first. `unsupported`:
+    parameters that its provider has, and this model has not.
     """
 
     id: Name
@@ -51,6 +52,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     formats: dict[Kind, tuple[str, ...]] = {}
     youtube: bool = False
     thinking: Thinking = "budget"
+    unsupported: tuple[str, ...] = ()
     max_tokens: TokenRule = TokenRule()
     price: Price = Price()
 

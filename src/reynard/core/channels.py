@@ -46,9 +46,11 @@ class Mapped(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Carried(Mapped, frozen=True):
-    """A model on a channel. `thinking`: how it is told to think, where its dialect has several words for that."""
+    """A model on a channel. `thinking`: how it is told to think, where its dialect has several words for that.
+    `unsupported`: parameters that it does not have, beside those that the channel does not have."""
 
     thinking: Thinking = "budget"
+    unsupported: tuple[str, ...] = ()
 
 
 class ChannelTraits(Struct, frozen=True, kw_only=True):

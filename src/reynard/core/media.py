@@ -154,12 +154,14 @@ Resolved = Mapping[str, Media]
 class Intake(Struct, frozen=True, kw_only=True):
     """How a channel takes media.
 
-    `fetches`: the kinds whose https address the provider reads itself. `youtube`: it knows that site's addresses.
+    `fetches`: the kinds whose https address the provider reads itself; of those in `formats`, only what its address
+    says to be of such a format. `youtube`: it knows that site's addresses.
     `blind`: nobody looks at addresses (the simulated dialect). `inline_bytes`: how much base64 a request may hold; what
     is more is uploaded where there is a way to, else refused.
     """
 
     fetches: frozenset[Kind] = frozenset()
+    formats: Mapping[Kind, tuple[str, ...]] = {}
     youtube: bool = False
     blind: bool = False
     inline_bytes: int

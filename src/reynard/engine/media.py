@@ -85,7 +85,10 @@ class Gatherer:
             return intake.youtube
         if intake.blind:
             return True
-        return source.kind in intake.fetches and is_public(source.said) and not self._own.owns(source.said)
+        formats = intake.formats.get(source.kind)
+        if source.kind not in intake.fetches or (formats is not None and source.format not in formats):
+            return False
+        return is_public(source.said) and not self._own.owns(source.said)
 
     async def bytes_of(self, holder: int, source: MediaSource, model: Model) -> Fetched:
         """What the address leads to, fetched unless it is held. Raises `GenerationError`."""

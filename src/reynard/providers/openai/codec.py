@@ -13,6 +13,7 @@ from reynard.core.generation import Generation
 from reynard.core.media import Intake, Kind, Resolved
 from reynard.core.reasoning import effort_of
 from reynard.ports.transport import WireRequest
+from reynard.providers.failures import garbled
 from reynard.providers.openai import errors
 from reynard.providers.openai.messages import messages
 from reynard.providers.openai.wire import (
@@ -61,7 +62,8 @@ class OpenAICodec:
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
-        fields = (*quirks.unsupported, *(REASONING if quirks.reasoning == "none" else ()))
+        lacking = channel.carried(generation.model).unsupported
+        fields = (*quirks.unsupported, *lacking, *(REASONING if quirks.reasoning == "none" else ()))
         return next((field for field in fields if getattr(generation, field, None) is not None), None)
 
     def intake(self, channel: Channel) -> Intake:
@@ -98,7 +100,7 @@ class OpenAICodec:
         try:
             completion = _completions.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _garbled() from None
+            raise garbled() from None
         if completion.error is not None:
             raise errors.of_event(completion.error)
         completion.object = "chat.completion"
@@ -135,7 +137,7 @@ class OpenAIStreamDecoder:
         try:
             events = self._parser.feed(data)
         except EventTooLarge:
-            raise _garbled() from None
+            raise garbled() from None
         return self._chunks(events)
 
     def close(self) -> Iterator[Chunk]:
@@ -164,7 +166,7 @@ class OpenAIStreamDecoder:
         try:
             chunk = _chunks.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _garbled() from None
+            raise garbled() from None
         if chunk.error is not None:
             raise errors.of_event(chunk.error)
         if event.name == "error":
@@ -266,9 +268,3 @@ def _stream_options(generation: Generation) -> dict[str, bool]:
     if asked is not None and asked.include_obfuscation is not None:
         options["include_obfuscation"] = asked.include_obfuscation
     return options
-
-
-def _garbled() -> GenerationError:
-    return GenerationError(
-        "upstream_error", "The provider sent an answer that cannot be read. Try again.", failover=True
-    )

@@ -1,0 +1,142 @@
+"""An answer of the Messages API in the words of OpenAI Chat; what a whole answer and a stream have in common."""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from reynard.core.chat import Answer, CalledFunction, Choice, Completion, Json, ToolCall, Usage
+from reynard.core.reasoning import ANTHROPIC, sealed, thought
+from reynard.providers.anthropic import errors
+from reynard.providers.anthropic.wire import Number, WireBlock, WireMessage, WireUsage
+from reynard.providers.failures import garbled
+
+FINISH: Final[dict[str, str]] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+"""`pause_turn` ends a turn of Anthropic's own tools, which this dialect never asks for: what came is what there is."""
+
+TIER: Final = {"standard": "default", "priority": "priority"}
+MOST_TOKENS: Final = 10**12
+
+_messages = msgspec.json.Decoder(WireMessage)
+
+
+class Tally(Struct):
+    """The tokens of an answer, as far as they were told. Anthropic counts what the cache read and wrote beside the
+    input; OpenAI counts it in, and says how much of it there was."""
+
+    fresh: int = 0
+    read: int = 0
+    written: int = 0
+    output: int = 0
+    thinking: int | None = None
+    tier: str | None = None
+
+    def take(self, usage: WireUsage | None) -> None:
+        """What is told now takes the place of what was told before."""
+        if usage is None:
+            return
+        self.fresh = _count(usage.input_tokens, self.fresh)
+        self.read = _count(usage.cache_read_input_tokens, self.read)
+        self.written = _count(usage.cache_creation_input_tokens, self.written)
+        self.output = _count(usage.output_tokens, self.output)
+        if usage.output_tokens_details is not None:
+            self.thinking = _count(usage.output_tokens_details.thinking_tokens, self.thinking or 0)
+        if isinstance(usage.service_tier, str):
+            self.tier = TIER.get(usage.service_tier)
+
+    @property
+    def usage(self) -> Usage:
+        """In OpenAI's words."""
+        prompt = self.fresh + self.read + self.written
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=self.output,
+            total_tokens=prompt + self.output,
+            prompt_tokens_details={"cached_tokens": self.read, "cache_write_tokens": self.written},
+            completion_tokens_details=None if self.thinking is None else {"reasoning_tokens": self.thinking},
+        )
+
+
+def completion(body: bytes) -> Completion:
+    """The whole answer in `body`; its id, time and model are the gateway's to set. Raises `GenerationError`."""
+    try:
+        message = _messages.decode(body)
+        if message.error is not None:
+            raise errors.of_event(message.error)
+        if message.content is None or not message.stop_reason:
+            raise garbled()
+        answer = _answer(message.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise garbled() from None
+    tally = Tally()
+    tally.take(message.usage)
+    return Completion(
+        id="",
+        created=0,
+        model="",
+        choices=[Choice(index=0, message=answer, finish_reason=finish(message.stop_reason))],
+        usage=tally.usage,
+        service_tier=tally.tier,
+    )
+
+
+def _answer(blocks: list[WireBlock]) -> Answer:
+    """Blocks of a type that this dialect never asks for are passed over."""
+    texts = [block.text or "" for block in blocks if block.type == "text"]
+    thoughts = [block.thinking or "" for block in blocks if block.type == "thinking"]
+    calls = [_call(block) for block in blocks if block.type == "tool_use"]
+    return Answer(
+        content="".join(texts) if texts or not calls else None,
+        reasoning_content="".join(thoughts) or None,
+        reasoning_details=[detail for block in blocks for detail in kept(block)] or None,
+        tool_calls=calls or None,
+    )
+
+
+def _call(block: WireBlock) -> ToolCall:
+    call_id, name = named(block)
+    return ToolCall(id=call_id, function=CalledFunction(name=name, arguments=arguments(block.input)))
+
+
+def named(block: WireBlock) -> tuple[str, str]:
+    """The id of a tool call as OpenAI's look, and the tool's name. Raises `GenerationError` if there is none."""
+    if not block.id or not block.name:
+        raise garbled()
+    return f"call_{block.id.removeprefix('toolu_')}", block.name
+
+
+def arguments(given: Raw) -> str:
+    """The input of a tool as JSON text. Raises `GenerationError` if it is no object."""
+    text = bytes(given).decode("utf-8").strip()
+    if text in ("", "null"):
+        return "{}"
+    if not text.startswith("{"):
+        raise garbled()
+    return text
+
+
+def kept(block: WireBlock) -> list[Json]:
+    """What Anthropic wants back of a thought."""
+    if block.type == "thinking" and block.signature:
+        return [thought(block.thinking or "", block.signature, ANTHROPIC)]
+    if block.type == "redacted_thinking" and block.data:
+        return [sealed(block.data, ANTHROPIC)]
+    return []
+
+
+def finish(reason: str) -> str:
+    """OpenAI's word for a stop reason; one that is new means that the model stopped."""
+    return FINISH.get(reason, "stop")
+
+
+def _count(tokens: Number, before: int) -> int:
+    """A number of tokens that can be one, or what was known before."""
+    return before if tokens is None or not 0 <= tokens <= MOST_TOKENS else int(tokens)

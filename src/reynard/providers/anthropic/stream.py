@@ -1,0 +1,234 @@
+"""A stream of the Messages API: https://platform.claude.com/docs/en/build-with-claude/streaming.
+
+`message_start`, then each content block as start, deltas and stop, then `message_delta` with the stop reason, then
+`message_stop`. `ping` may come anywhere, and so may events of types that are not known yet; both are passed over.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta
+from reynard.core.errors import GenerationError
+from reynard.providers.anthropic import errors
+from reynard.providers.anthropic.answer import Tally, arguments, finish, kept, named
+from reynard.providers.anthropic.wire import WireBlock, WireDelta, WireEvent, WireKind
+from reynard.providers.failures import garbled
+from reynard.providers.sse import Event, EventTooLarge, SSEParser
+
+KNOWN: Final = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "error",
+    }
+)
+MOST_OPEN: Final = 64  # Anthropic has one block open at a time
+MOST_HELD: Final = 16_000_000  # characters of thoughts and signatures, until their block ends
+
+_events = msgspec.json.Decoder(WireEvent)
+_kinds = msgspec.json.Decoder(WireKind)
+
+
+class _Open:
+    """A content block under way."""
+
+    __slots__ = ("block", "call", "pieces", "signature", "thoughts")
+
+    def __init__(self, block: WireBlock, call: int) -> None:
+        self.block = block
+        self.call = call
+        self.pieces = False
+        self.thoughts: list[str] = []
+        self.signature: list[str] = []
+
+
+class AnthropicStreamDecoder:
+    """The end of the answer is told only with `message_stop`: until then nothing says that it was whole."""
+
+    __slots__ = ("_begun", "_calls", "_held", "_open", "_parser", "_reason", "_tally", "done")
+
+    def __init__(self) -> None:
+        self._parser = SSEParser()
+        self._open: dict[int, _Open] = {}
+        self._tally = Tally()
+        self._begun = False
+        self._reason: str | None = None
+        self._calls = 0
+        self._held = 0
+        self.done = False
+
+    def feed(self, data: bytes) -> Iterator[Chunk]:
+        """The chunks that `data` completes, one by one: a failure behind them takes none of them along."""
+        try:
+            events = self._parser.feed(data)
+        except EventTooLarge:
+            raise garbled() from None
+        return self._chunks(events)
+
+    def close(self) -> Iterator[Chunk]:
+        """The last chunks. Raises `GenerationError` behind them unless the message came to its end."""
+        yield from self._chunks(self._parser.close())
+        if not self._begun:
+            raise GenerationError(
+                "generation_failed_no_content", "The provider sent an empty stream. Try again.", failover=True
+            )
+        if not self.done:
+            raise GenerationError(
+                "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
+            )
+
+    def _chunks(self, events: list[Event]) -> Iterator[Chunk]:
+        for event in events:
+            if self.done:
+                return
+            decoded = _decoded(event)
+            if decoded is not None:
+                yield from self._said(decoded)
+
+    def _said(self, event: WireEvent) -> Iterator[Chunk]:
+        match event.type:
+            case "error":
+                raise errors.of_event(event.error)
+            case "message_start":
+                yield self._begin(event)
+            case "content_block_start":
+                yield from self._start(event)
+            case "content_block_delta":
+                yield from self._continue(event)
+            case "content_block_stop":
+                yield from self._stop(event)
+            case "message_delta":
+                self._conclude(event)
+            case "message_stop":
+                yield from self._end()
+
+    def _begin(self, event: WireEvent) -> Chunk:
+        if self._begun or event.message is None:
+            raise garbled()
+        self._begun = True
+        self._tally.take(event.message.usage)
+        return _chunk(Delta(role="assistant", content=""))
+
+    def _start(self, event: WireEvent) -> Iterator[Chunk]:
+        block = event.content_block
+        if not self._begun or block is None or event.index in self._open or len(self._open) >= MOST_OPEN:
+            raise garbled()
+        opened = self._open[event.index] = _Open(block, self._calls)
+        match block.type:
+            case "tool_use":
+                self._calls += 1
+                call_id, name = named(block)
+                function = FunctionDelta(name=name, arguments="")
+                yield _call(ToolCallDelta(index=opened.call, id=call_id, type="function", function=function))
+            case "text" | "thinking":
+                yield from self._add(opened, WireDelta(f"{block.type}_delta", block.text, thinking=block.thinking))
+                self._sign(opened, block.signature)
+
+    def _continue(self, event: WireEvent) -> Iterator[Chunk]:
+        opened = self._open.get(event.index)
+        if opened is None or event.delta is None:
+            raise garbled()
+        yield from self._add(opened, event.delta)
+
+    def _add(self, opened: _Open, delta: WireDelta) -> Iterator[Chunk]:
+        match opened.block.type, delta.type:
+            case "text", "text_delta" if delta.text:
+                yield _chunk(Delta(content=delta.text))
+            case "tool_use", "input_json_delta" if delta.partial_json:
+                opened.pieces = True
+                yield _arguments(opened.call, delta.partial_json)
+            case "thinking", "thinking_delta" if delta.thinking:
+                self._hold(delta.thinking)
+                opened.thoughts.append(delta.thinking)
+                yield _chunk(Delta(reasoning_content=delta.thinking))
+            case "thinking", "signature_delta":
+                self._sign(opened, delta.signature)
+
+    def _sign(self, opened: _Open, signature: str | None) -> None:
+        if signature:
+            self._hold(signature)
+            opened.signature.append(signature)
+
+    def _hold(self, text: str) -> None:
+        self._held += len(text)
+        if self._held > MOST_HELD:
+            raise garbled()
+
+    def _stop(self, event: WireEvent) -> Iterator[Chunk]:
+        opened = self._open.pop(event.index, None)
+        if opened is None:
+            raise garbled()
+        block = opened.block
+        if block.type == "tool_use" and not opened.pieces:
+            yield _arguments(opened.call, _input(block))
+        block.thinking, block.signature = "".join(opened.thoughts), "".join(opened.signature)
+        details = kept(block)
+        if details:
+            yield _chunk(Delta(reasoning_details=details))
+
+    def _conclude(self, event: WireEvent) -> None:
+        if not self._begun:
+            raise garbled()
+        self._tally.take(event.usage)
+        if event.delta is not None:
+            self._reason = event.delta.stop_reason or self._reason
+
+    def _end(self) -> Iterator[Chunk]:
+        if not self._begun or self._open or not self._reason:
+            raise GenerationError(
+                "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
+            )
+        self.done = True
+        last = _chunk(Delta(), finish(self._reason))
+        last.service_tier = self._tally.tier
+        yield last
+        yield Chunk(id="", created=0, model="", choices=[], usage=self._tally.usage)
+
+
+def _decoded(event: Event) -> WireEvent | None:
+    """The event; None for one of a type that is not known. Raises `GenerationError` for what is none."""
+    try:
+        decoded = _events.decode(event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if _kind(event) in KNOWN:
+            raise garbled() from None
+        return None
+    decoded.type = decoded.type or event.name
+    if not decoded.type:
+        raise garbled()
+    return decoded
+
+
+def _kind(event: Event) -> str:
+    """The type of an event that cannot be read; one that has none is taken for an error."""
+    try:
+        kind = _kinds.decode(event.data).type
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        kind = ""
+    return kind or event.name or "error"
+
+
+def _input(block: WireBlock) -> str:
+    try:
+        return arguments(block.input)
+    except UnicodeDecodeError:
+        raise garbled() from None
+
+
+def _chunk(delta: Delta, finish_reason: str | None = None) -> Chunk:
+    choice = ChunkChoice(index=0, delta=delta, finish_reason=finish_reason)
+    return Chunk(id="", created=0, model="", choices=[choice])
+
+
+def _call(delta: ToolCallDelta) -> Chunk:
+    return _chunk(Delta(tool_calls=[delta]))
+
+
+def _arguments(call: int, piece: str) -> Chunk:
+    return _call(ToolCallDelta(index=call, function=FunctionDelta(arguments=piece)))

@@ -1,0 +1,101 @@
+"""How a Claude model is told to think first: https://platform.claude.com/docs/en/build-with-claude/thinking."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from reynard.core.channels import Channel
+from reynard.core.generation import Generation
+from reynard.core.messages import AssistantMessage, Json, Message, UserMessage
+from reynard.core.reasoning import ANTHROPIC, SHARE_OF, effort_of, own
+
+DEFAULT_LIMIT: Final = 4096
+"""`max_tokens` where the request has none: Anthropic needs one."""
+
+LEAST_BUDGET: Final = 1024
+EFFORTS: Final[dict[str, str]] = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "xhigh",
+    "max": "max",
+}
+"""`output_config.effort` for an effort; `none` is no thinking at all."""
+
+LEAST_TOP_P: Final = 0.95  # of a model that thinks
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a request says of thinking; None is nothing."""
+
+    max_tokens: int
+    thinking: Json | None = None
+    effort: str | None = None
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model is asked to think."""
+        return self.thinking is not None and self.thinking["type"] != "disabled"
+
+
+def plan(generation: Generation, channel: Channel) -> Plan:
+    """How `generation` is told to think, and its `max_tokens`.
+
+    Adaptive models are told to, and how hard. The others get a budget: the one that was said, or the share of the limit
+    that the effort stands for (`medium` where none was said), and at least Anthropic's minimum. Where the limit would
+    leave nothing for the answer, the budget is put on top of it: the limit then counts the answer alone.
+
+    With a budget, Anthropic refuses a turn with tools that goes on without the thoughts that it began with. A client
+    that did not send them back gets this one call without thinking.
+    """
+    limit = generation.output_limit or DEFAULT_LIMIT
+    wanted = _wanted(generation)
+    if wanted is None:
+        return Plan(max_tokens=limit)
+    if not wanted:
+        return Plan(max_tokens=limit, thinking={"type": "disabled"})
+    if channel.carried(generation.model).thinking != "budget":
+        thinking = {"type": "adaptive", "display": "summarized"}
+        return Plan(max_tokens=limit, thinking=thinking, effort=_effort(generation))
+    if _goes_on_without_thoughts(generation.messages, channel.quirks.takes_reasoning_back):
+        return Plan(max_tokens=limit)
+    budget = max(generation.reasoning_budget or _share(generation, limit), LEAST_BUDGET)
+    return Plan(
+        max_tokens=limit if limit > budget else limit + budget,
+        thinking={"type": "enabled", "budget_tokens": budget},
+    )
+
+
+def _wanted(generation: Generation) -> bool | None:
+    """Whether to think; None if nothing was said of it. An effort that was said stands."""
+    if generation.reasoning_effort is not None:
+        return generation.reasoning_effort != "none"
+    if generation.reasoning is not None:
+        return generation.reasoning
+    return None if generation.reasoning_budget is None else generation.reasoning_budget > 0
+
+
+def _effort(generation: Generation) -> str | None:
+    """What was said of how hard to think, in Anthropic's word."""
+    if generation.reasoning_effort is not None:
+        return EFFORTS.get(generation.reasoning_effort)
+    return effort_of(generation.reasoning_budget) if generation.reasoning_budget else None
+
+
+def _share(generation: Generation, limit: int) -> int:
+    return int(limit * SHARE_OF.get(generation.reasoning_effort or "medium", SHARE_OF["medium"]))
+
+
+def _goes_on_without_thoughts(messages: tuple[Message, ...], are_sent: bool) -> bool:
+    """Whether the last turn of the assistant ends in tool calls, and has, with all its rounds of them, no thought that
+    Anthropic signed and that is sent back."""
+    rounds: list[AssistantMessage] = []
+    for message in reversed(messages):
+        if isinstance(message, AssistantMessage):
+            rounds.append(message)
+        elif rounds and isinstance(message, UserMessage):
+            break
+    if not rounds or not rounds[0].tool_calls:
+        return False
+    return not (are_sent and any(own(message.reasoning_details, ANTHROPIC) for message in rounds))

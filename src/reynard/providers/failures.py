@@ -1,0 +1,86 @@
+"""What every dialect makes of a failure: its code, what is said to the caller, and what of the provider's own words may
+be repeated. Which failure it was, a dialect tells by status and typed body, never by the words of a message.
+"""
+
+import re
+from typing import Any, Final
+
+from reynard.core.errors import GenerationError, TaskErrorCode
+
+OF_STATUS: Final[dict[int, TaskErrorCode]] = {
+    400: "invalid_parameters",
+    401: "upstream_auth_failed",
+    402: "upstream_auth_failed",
+    403: "upstream_auth_failed",
+    404: "upstream_error",
+    408: "generation_timeout",
+    409: "upstream_error",
+    413: "media_too_large",
+    415: "invalid_parameters",
+    422: "invalid_parameters",
+    425: "upstream_error",
+    429: "upstream_rate_limited",
+    504: "generation_timeout",
+}
+FAILOVER: Final = frozenset({"upstream_auth_failed", "upstream_rate_limited", "upstream_error", "generation_timeout"})
+SAYS: Final[dict[TaskErrorCode, str]] = {
+    "context_length_exceeded": "The request is longer than the model's context. Shorten it.",
+    "content_policy_violation": "The provider refused the content. Change the request.",
+    "upstream_auth_failed": "The provider did not accept the gateway's credentials. Tell the gateway's operator.",
+    "upstream_rate_limited": "The provider is limiting requests. Try again later.",
+    "upstream_error": "The provider failed. Try again later.",
+    "generation_timeout": "The provider timed out. Try again later.",
+    "invalid_parameters": "The provider refused the request. Change it as it says.",
+    "media_fetch_failed": "The provider could not fetch a media source. Check its address.",
+    "media_too_large": "The request, or a media source in it, is too large for the provider.",
+}
+QUOTED: Final = frozenset(
+    {
+        "context_length_exceeded",
+        "content_policy_violation",
+        "invalid_parameters",
+        "media_fetch_failed",
+        "media_too_large",
+    }
+)
+"""Where the provider's reason helps the caller. Elsewhere it speaks of the operator's account, and is kept back."""
+
+_LONGEST_QUOTE: Final = 500
+_SECRET = re.compile(
+    r"\bBearer\s+\S+"
+    r"|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|key)[-_][\w*.-]{6,}"
+    r"|\b(?:AIza|eyJ)[\w.-]{10,}"
+    r"|\b(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{32,}"
+    r"|https?://\S+"
+    r"|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?"
+    r"|\[[0-9a-f:.]*:[0-9a-f:.]*\](?::\d+)?"
+    r"|\b(?=[\w.-]*[a-z])[\w-]+(?:\.[\w-]+)*:\d{2,5}\b"
+    r"|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|localdomain|lan|corp|svc|cluster)\b",
+    re.IGNORECASE,
+)
+
+
+def code_of(status: int) -> TaskErrorCode:
+    """What an HTTP status that is not 200 tells by itself."""
+    return OF_STATUS.get(status, "invalid_parameters" if 400 <= status < 500 else "upstream_error")
+
+
+def failure(code: TaskErrorCode, reason: Any = None) -> GenerationError:
+    """The failure `code`, with the provider's reason (whatever stood in its place) where that helps the caller."""
+    message = SAYS[code]
+    if code in QUOTED and isinstance(reason, str) and reason.strip():
+        message = f"{message} It said: {quoted(reason)}"
+    return GenerationError(code, message, failover=code in FAILOVER)
+
+
+def garbled() -> GenerationError:
+    """An answer that is none."""
+    return GenerationError(
+        "upstream_error", "The provider sent an answer that cannot be read. Try again.", failover=True
+    )
+
+
+def quoted(reason: str) -> str:
+    """A provider's sentence, without what looks like a secret or an address, and not too long."""
+    text = _SECRET.sub("…", " ".join(reason[: 4 * _LONGEST_QUOTE].split()))
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
