@@ -35,6 +35,7 @@ from reynard.ports.codec import Codec
 from reynard.ports.media import Opened
 from reynard.ports.transport import Transport
 from reynard.providers import http as upstream
+from reynard.providers.gemini import GeminiCodec
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
@@ -47,7 +48,7 @@ STORE_FILE: Final = "reynard.db"
 LOCK_FILE: Final = "reynard.lock"
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 Ready = Callable[[str, str | None], None]
-CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "simulated": SimulatedCodec()}
+CODECS: Final[dict[str, Codec]] = {"openai": OpenAICodec(), "gemini": GeminiCodec(), "simulated": SimulatedCodec()}
 
 
 class SystemClock:

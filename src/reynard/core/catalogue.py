@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, structs
 from reynard.core.errors import CapabilityMissing, GenerationError, InvalidParam, ModelNotSupported, RuleViolation
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
-from reynard.core.media import FORMAT_OF_TYPE, VIDEO_EXTENSIONS, Kind, MediaSource, sources
+from reynard.core.media import FORMAT_OF_TYPE, TYPE_OF_FORMAT, VIDEO_EXTENSIONS, Kind, MediaSource, sources
 from reynard.core.messages import Name
 from reynard.core.reasoning import Thinking
 
@@ -170,10 +170,13 @@ def _check_format(source: MediaSource, model: Model) -> None:
         raise RuleViolation(
             f"`{source.param}` must end in {', '.join('.' + e for e in VIDEO_EXTENSIONS)}.", param=source.param
         )
-    formats = model.formats.get(source.kind)
-    if formats is not None and source.format is not None and source.format not in formats:
+    formats, found = model.formats.get(source.kind), source.format
+    if source.origin == "url" and source.kind in ("image", "file"):  # many an address only looks as if it had one
+        media_type = TYPE_OF_FORMAT.get(found or "")
+        found = None if media_type is None else FORMAT_OF_TYPE.get(media_type, media_type.partition("/")[2])
+    if formats is not None and found is not None and found not in formats:
         raise RuleViolation(
-            f"The model `{model.id}` does not take {source.kind} in the format `{source.format}`; "
+            f"The model `{model.id}` does not take {source.kind} in the format `{found}`; "
             f"it takes {', '.join(formats)}.",
             param=source.param,
         )
