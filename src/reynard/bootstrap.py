@@ -39,6 +39,7 @@ from reynard.providers import http as upstream
 from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import auth_of
 from reynard.providers.fetcher import FetchRules, GuardedFetcher
+from reynard.providers.gemini import GeminiCodec
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
@@ -57,6 +58,7 @@ Ready = Callable[[str, str | None], None]
 CODECS: Final[dict[str, Codec]] = {
     "openai": OpenAICodec(),
     "anthropic": AnthropicCodec(),
+    "gemini": GeminiCodec(),
     "simulated": SimulatedCodec(),
 }
 

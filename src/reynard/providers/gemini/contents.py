@@ -1,0 +1,227 @@
+"""The turns of a request as `contents` and `systemInstruction`: https://ai.google.dev/api/caching#Content.
+
+Adjacent turns of one role become one. The thoughts of earlier turns are not sent back, as Google advises; their
+signatures are, on the parts that they came with: https://ai.google.dev/gemini-api/docs/thought-signatures.
+Left out, because nothing is lost by it: `annotations` of an earlier answer, the name of a file, and `cache_control`
+(Gemini caches what requests have in common by itself).
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from reynard.core.errors import GenerationError
+from reynard.core.media import Media, Resolved
+from reynard.core.messages import (
+    AssistantMessage,
+    AudioBlock,
+    Block,
+    Content,
+    DeveloperMessage,
+    FileBlock,
+    FileLinkBlock,
+    FunctionToolCall,
+    ImageBlock,
+    InputAudioBlock,
+    Message,
+    RefusalBlock,
+    Said,
+    SystemMessage,
+    TextBlock,
+    ToolMessage,
+    UserMessage,
+    VideoBlock,
+)
+from reynard.core.reasoning import GEMINI, own
+
+Json = dict[str, Any]
+Parts = list[Json]
+
+UNSIGNED: Final = "skip_thought_signature_validator"
+"""Google's word for "this call has no signature", where a model insists on one: the first call of a
+turn, for Gemini 3."""
+
+GOOGLES: Final[dict[str, str]] = {
+    "image/jpg": "image/jpeg",
+    "audio/mpeg": "audio/mp3",
+    "audio/x-wav": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "audio/x-aiff": "audio/aiff",
+    "audio/x-flac": "audio/flac",
+    "audio/x-m4a": "audio/m4a",
+    "video/quicktime": "video/mov",
+    "video/x-msvideo": "video/avi",
+    "video/x-ms-wmv": "video/wmv",
+    "application/xml": "text/xml",
+    "application/rtf": "text/rtf",
+}
+"""Google's name of a media type, where it is another:
+https://ai.google.dev/gemini-api/docs/video-understanding, audio, document-processing."""
+
+_objects = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class Conversation:
+    """Add the messages in order; `contents` and `system` are what they come to.
+
+    `insists`: the model wants a signature on every turn's first call (Gemini 3), and takes media inside of a function's
+    result; the others find it behind the results.
+    """
+
+    def __init__(self, media: Resolved, *, insists: bool) -> None:
+        self._media = media
+        self._insists = insists
+        self._names: dict[str, str] = {}
+        self._contents: list[Json] = []
+        self._system: Parts = []
+        self._shown: Parts = []  # media of the tool results under way
+
+    @property
+    def contents(self) -> list[Json]:
+        """The turns. A request of instructions alone asks with them."""
+        self._show()
+        return self._contents or [{"role": "user", "parts": self._system}]
+
+    @property
+    def system(self) -> Parts:
+        """The instructions, whatever their place was."""
+        return self._system if self._contents else []
+
+    def add(self, message: Message, place: str) -> None:
+        """One more message; `place` names it in an error. Raises `GenerationError` for what cannot be sent."""
+        if isinstance(message, ToolMessage):
+            self._turn("user", [self._result(message, place)])
+            return
+        self._show()
+        match message:
+            case SystemMessage() | DeveloperMessage():
+                self._system += self._parts(message.content)
+            case UserMessage():
+                self._turn("user", self._parts(message.content) or [{"text": ""}])
+            case AssistantMessage():
+                self._turn("model", self._said(message))
+
+    def _turn(self, role: str, parts: Parts) -> None:
+        if not parts:
+            return
+        if self._contents and self._contents[-1]["role"] == role:
+            self._contents[-1]["parts"] += parts
+        else:
+            self._contents.append({"role": role, "parts": parts})
+
+    def _show(self) -> None:
+        self._turn("user", self._shown)
+        self._shown = []
+
+    def _said(self, message: AssistantMessage) -> Parts:
+        """An earlier answer: its text, then its calls, each with its own signature."""
+        details = [detail for detail in own(message.reasoning_details, GEMINI) if isinstance(detail.get("data"), str)]
+        signatures = {detail.get("id"): detail["data"] for detail in details if _is_name(detail.get("id"))}
+        parts = [*self._parts(message.content or ""), *_texts(message.refusal)]
+        if None in signatures:
+            parts = [*parts[:-1], {**(parts[-1] if parts else {"text": ""}), "thoughtSignature": signatures[None]}]
+        for position, call in enumerate(message.tool_calls or ()):
+            if isinstance(call, FunctionToolCall):
+                signature = signatures.get(call.id, UNSIGNED if self._insists and position == 0 else None)
+                parts.append(self._call(call, signature))
+        return parts
+
+    def _call(self, call: FunctionToolCall, signature: str | None) -> Json:
+        self._names[call.id] = call.function.name
+        arguments = _object(call.function.arguments or "{}", "arguments")
+        part: Json = {"functionCall": {"id": call.id, "name": call.function.name, "args": arguments}}
+        return part if signature is None else {**part, "thoughtSignature": signature}
+
+    def _result(self, message: ToolMessage, place: str) -> Json:
+        name = self._names.get(message.tool_call_id, message.name)
+        if name is None:
+            raise GenerationError(
+                "invalid_parameters", f"`{place}.tool_call_id` is not the id of a tool call in an earlier turn."
+            )
+        blocks = message.content if not isinstance(message.content, str) else (TextBlock(text=message.content),)
+        text = "".join(block.text for block in blocks if isinstance(block, TextBlock))
+        result: Json = {"id": message.tool_call_id, "name": name, "response": _object(text, "output")}
+        shown = [_part(block, self._media) for block in blocks if not isinstance(block, TextBlock)]
+        if shown and self._insists:
+            result["parts"] = shown
+        else:
+            self._shown += shown
+        return {"functionResponse": result}
+
+    def _parts(self, content: Content | Said) -> Parts:
+        """The parts of a message; Google takes no empty ones."""
+        if isinstance(content, str):
+            return _texts(content)
+        return [part for block in content if (part := _part(block, self._media)) != {"text": ""}]
+
+
+def _texts(text: str | None) -> Parts:
+    return [{"text": text}] if text else []
+
+
+def _part(block: Block | RefusalBlock, media: Resolved) -> Json:
+    match block:
+        case TextBlock(text=text) | RefusalBlock(refusal=text):
+            return {"text": text}
+        case ImageBlock(image_url=link) | VideoBlock(video_url=link) | AudioBlock(audio_url=link):
+            return _shown(media[link.url])
+        case FileLinkBlock(file_url=link):
+            return _shown(media[link.url])
+        case InputAudioBlock(input_audio=audio):
+            return _shown(media[audio.data])
+        case FileBlock(file=file):
+            return _shown(media[file.file_data or file.file_id or ""])
+
+
+def _shown(medium: Media) -> Json:
+    kind = GOOGLES.get(medium.type, medium.type)
+    if medium.url is not None:
+        return {"fileData": {"mimeType": kind, "fileUri": medium.url} if kind else {"fileUri": medium.url}}
+    if not kind:
+        raise GenerationError(
+            "invalid_parameters", f"The type of a {medium.kind} cannot be told. Send it as a data URI with its type."
+        )
+    return {"inlineData": {"mimeType": kind, "data": medium.data}}
+
+
+def _object(text: str, otherwise: str) -> Any:
+    """`text` itself where it is a JSON object, to the letter; else an object that holds it."""
+    try:
+        _objects.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return {otherwise: text}
+    return msgspec.Raw(text.encode())
+
+
+def _is_name(value: Any) -> bool:
+    """Whether `value` can be the id of a call, or stands for none."""
+    return value is None or isinstance(value, str)
+
+
+def named(messages: Iterable[Message]) -> str | None:
+    """The first field of `messages` that Google has no word for, or None."""
+    for index, message in enumerate(messages):
+        field = _without_word(message)
+        if field is not None:
+            return f"messages[{index}].{field}"
+    return None
+
+
+def _without_word(message: Message) -> str | None:
+    match message:
+        case SystemMessage(content=tuple(blocks)) | DeveloperMessage(content=tuple(blocks)) if any(
+            not isinstance(block, TextBlock) for block in blocks
+        ):
+            return "content"
+        case SystemMessage() | DeveloperMessage() | UserMessage():
+            return None if message.name is None else "name"
+        case AssistantMessage():
+            if any(not isinstance(call, FunctionToolCall) for call in message.tool_calls or ()):
+                return "tool_calls"
+            return next((field for field in ("name", "function_call", "audio") if getattr(message, field)), None)
+        case ToolMessage():
+            return None
+        case _:
+            return "role"
