@@ -1,5 +1,8 @@
-"""A script, as the bytes and pauses of OpenAI Chat: what the simulated dialect plays in process, and the simulated
-upstream over a socket. One source for both, so that a fault is the same fault."""
+"""A script, as bytes and pauses: what the simulated dialect plays in process, and the simulated upstream over a socket.
+
+How a provider says the script is data, `Spoken`; when it says it, and what goes wrong, is here once for all of them,
+so that a fault is the same fault in every wire. OpenAI's way of saying it is here too: the simulated dialect needs it.
+"""
 
 from collections.abc import Iterator
 
@@ -45,7 +48,36 @@ class Stall(Struct, frozen=True):
 Step = Head | Piece | Pause | Cut | Stall
 
 
-def steps(played: Script, simulated: Simulation, *, model: str, stream: bool) -> Iterator[Step]:
+class Spoken(Struct, frozen=True, kw_only=True):
+    """A script in one provider's words.
+
+    `whole`: the body of an answer that is no stream. `events`: those of a stream, or None if it is none; `end`: its
+    terminal mark, where there is one. `failed`: the body of a failing status. `error_event` and `garbage` come in
+    mid-stream: an error as the provider tells it there, and an event whose JSON is broken.
+    """
+
+    failed: bytes
+    whole: bytes = b""
+    events: tuple[bytes, ...] | None = None
+    end: bytes = b""
+    error_event: bytes = b""
+    garbage: bytes = b""
+
+
+def openai(played: Script, *, model: str, stream: bool) -> Spoken:
+    """The script as OpenAI Chat."""
+    if not stream:
+        return Spoken(failed=FAILED, whole=encode(simulation.completion(played, model=model)))
+    return Spoken(
+        failed=FAILED,
+        events=tuple(b"data: %b\n\n" % encode(chunk) for chunk in simulation.chunks(played, model=model)),
+        end=b"data: [DONE]\n\n",
+        error_event=ERROR_EVENT,
+        garbage=GARBAGE,
+    )
+
+
+def steps(played: Script, simulated: Simulation, spoken: Spoken) -> Iterator[Step]:
     """The whole exchange, in order."""
     if simulated.first_token_ms:
         yield Pause(simulated.first_token_ms / 1000)
@@ -53,17 +85,16 @@ def steps(played: Script, simulated: Simulation, *, model: str, stream: bool) ->
     if played.fault == "reset":
         yield Cut()
     elif played.fault == "status":
-        yield Head(fail.status, len(FAILED), fail.retry_after_s)
-        yield Piece(FAILED)
-    elif stream:
+        yield Head(fail.status, len(spoken.failed), fail.retry_after_s)
+        yield Piece(spoken.failed)
+    elif spoken.events is not None:
         yield Head(200, None)
-        yield from _streamed(played, simulated, model)
+        yield from _streamed(played, simulated, spoken, spoken.events)
     else:
-        yield from _whole(played, simulated, model)
+        yield from _whole(played, simulated, spoken.whole)
 
 
-def _whole(played: Script, simulated: Simulation, model: str) -> Iterator[Step]:
-    body = encode(simulation.completion(played, model=model))
+def _whole(played: Script, simulated: Simulation, body: bytes) -> Iterator[Step]:
     if simulated.tokens_per_s:
         yield Pause(len(played.words) / simulated.tokens_per_s)
     yield Head(200, len(body))
@@ -80,13 +111,12 @@ def _whole(played: Script, simulated: Simulation, model: str) -> Iterator[Step]:
             yield Cut()
 
 
-def _streamed(played: Script, simulated: Simulation, model: str) -> Iterator[Step]:
-    events = [b"data: %b\n\n" % encode(chunk) for chunk in simulation.chunks(played, model=model)]
+def _streamed(played: Script, simulated: Simulation, spoken: Spoken, events: tuple[bytes, ...]) -> Iterator[Step]:
     pause = 1 / simulated.tokens_per_s if simulated.tokens_per_s else 0.0
     whole = played.fault in ("none", "garbage")
     for index, event in enumerate(events if whole else events[: len(events) // 2]):
         if played.fault == "garbage" and index == len(events) // 2:
-            yield Piece(GARBAGE)
+            yield Piece(spoken.garbage)
         yield from _dripped(event, simulated)
         if pause:
             yield Pause(pause)
@@ -97,9 +127,9 @@ def _streamed(played: Script, simulated: Simulation, model: str) -> Iterator[Ste
         case "stall":
             yield Stall()
         case "error_event":
-            yield Piece(ERROR_EVENT)
-        case "none" | "garbage":
-            yield Piece(b"data: [DONE]\n\n")
+            yield Piece(spoken.error_event)
+        case "none" | "garbage" if spoken.end:
+            yield Piece(spoken.end)
 
 
 def _dripped(data: bytes, simulated: Simulation) -> Iterator[Step]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from reynard.core import simulation
+from reynard.core import playback, simulation
 from reynard.core.channels import Channel
 from reynard.core.generation import Generation
 from reynard.core.media import Intake
@@ -65,7 +65,8 @@ class SimulatedTransport:
         """Plays the script for this request."""
         generation = _requests.decode(request.body)
         played = simulation.script(generation, self._simulation, self._chance.uniform())
-        playing = steps(played, self._simulation, model=generation.model, stream=request.stream)
+        spoken = playback.openai(played, model=generation.model, stream=request.stream)
+        playing = steps(played, self._simulation, spoken)
         for step in playing:
             if isinstance(step, Head):
                 yield SimulatedResponse(step, playing)

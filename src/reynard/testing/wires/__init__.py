@@ -1,0 +1,1 @@
+"""Providers' wire protocols, as the checking upstream speaks them: one module each, pure."""
