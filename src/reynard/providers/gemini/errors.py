@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from reynard.core.errors import GenerationError, TaskErrorCode
-from reynard.providers.openai.errors import FAILOVER, OF_STATUS, QUOTED, SAYS, quoted
+from reynard.providers.failures import FAILOVER, OF_STATUS, QUOTED, SAYS, quoted
 
 OF_WORD: Final[dict[str, TaskErrorCode]] = {
     "INVALID_ARGUMENT": "invalid_parameters",
