@@ -184,6 +184,5 @@ async def _body(response: WireResponse, route: Route) -> bytes:
         return await response.read(MAX_ANSWER_BYTES)
     error = route.codec.decode_error(response.status, await _beginning(response, MAX_ERROR_BYTES))
     if response.retry_after_s is not None:  # else what the body asks for stands
-        if response.retry_after_s is not None:
         error.retry_after_s = response.retry_after_s
     raise error
