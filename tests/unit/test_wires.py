@@ -1,6 +1,7 @@
 """What the checking upstream refuses, wire by wire, and what it takes: a request, changed in one place."""
 
 import base64
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -63,8 +64,8 @@ def assistant(*blocks: Any) -> Body:
 
 
 def message() -> Body:
-    """A request that has everything in it, and is right."""
-    return {
+    """A request that has everything in it, and is right: a fresh one, to be changed."""
+    right = {
         "model": CLAUDE,
         "max_tokens": 2000,
         "system": "Be brief.",
@@ -76,6 +77,7 @@ def message() -> Body:
         "tools": [{"name": "weather", "input_schema": {"type": "object"}}],
         "thinking": {"type": "enabled", "budget_tokens": 1024},
     }
+    return copy.deepcopy(right)
 
 
 def put(path: str, value: Any) -> Change:
@@ -86,7 +88,7 @@ def put(path: str, value: Any) -> Change:
         at: Any = body
         for step in way:
             at = at[int(step)] if isinstance(at, list) else at.setdefault(step, {})
-        at[int(last) if isinstance(at, list) else last] = value
+        at[int(last) if isinstance(at, list) else last] = copy.deepcopy(value)
 
     return change
 
@@ -170,7 +172,10 @@ ANTHROPIC: list[tuple[str, Change]] = [
     ("is empty", put("messages.0.content.1.source.data", "")),
     ("HTTPS", put("messages.0.content.1.source", {"type": "url", "url": "http://example.org/a.png"})),
     ("not found", put("messages.0.content.1.source", {"type": "file", "file_id": "file_1"})),
-    ("document is empty", put("messages.0.content.2.source", {"type": "text", "media_type": "text/plain", "data": " "})),
+    (
+        "document is empty",
+        put("messages.0.content.2.source", {"type": "text", "media_type": "text/plain", "data": " "}),
+    ),
     ("unique", put("tools", [{"name": "a", "input_schema": {"type": "object"}}] * 2)),
     ("'object'", put("tools.0.input_schema", {"type": "string"})),
     ("matching regex", put("tools.0.name", "get.weather")),
@@ -284,9 +289,9 @@ def blob(mime: str, data: str = PNG) -> Body:
 
 
 def generate() -> Body:
-    """A request that has everything in it, and is right."""
+    """A request that has everything in it, and is right: a fresh one, to be changed."""
     schema = {"type": "OBJECT", "properties": {"city": {"type": "STRING", "enum": ["Oslo"]}}, "required": ["city"]}
-    return {
+    right = {
         "systemInstruction": {"parts": [SAID]},
         "contents": [
             content("user", SAID, blob("image/png"), blob("application/pdf", PDF)),
@@ -297,6 +302,7 @@ def generate() -> Body:
         "toolConfig": {"functionCallingConfig": {"mode": "AUTO"}},
         "generationConfig": {"temperature": 2, "maxOutputTokens": 10, "thinkingConfig": {"thinkingLevel": "LOW"}},
     }
+    return copy.deepcopy(right)
 
 
 def contents(*said: Body) -> Change:
@@ -316,7 +322,7 @@ GEMINI: list[tuple[str, Change]] = [
     ("set twice", both(put("tool_config", {}), put("generationConfig.nonsense", 1))),
     ("'assistant'", put("contents.0.role", "assistant")),
     ("must not be empty", contents(content("user"))),
-    ("oneof field 'data'", contents(content("user", {"text": "a", "inlineData": {"mimeType": "image/png", "data": PNG}}))),
+    ("oneof field 'data'", contents(content("user", {"text": "a", **blob("image/png")}))),
     ("oneof field 'data'", contents(content("user", {"thoughtSignature": SIGNED["thoughtSignature"]}))),
     ("are the model's", contents(content("user", CALL))),
     ("are not the model's", contents(ASKED, content("model", RESPONSE))),
@@ -324,7 +330,10 @@ GEMINI: list[tuple[str, Change]] = [
     ("missing a thought_signature", put("contents.1.parts.0", CALL)),
     (
         "missing a thought_signature",
-        contents(ASKED, content("model", SIGNED), content("user", RESPONSE), content("model", CALL), content("user", RESPONSE)),
+        contents(
+            ASKED, content("model", SIGNED), content("user", RESPONSE), content("model", CALL),
+            content("user", RESPONSE),
+        ),
     ),
     ("number and names", put("contents.2.parts.0.functionResponse.name", "wether")),
     ("number and names", contents(ASKED, content("model", SIGNED, CALL), content("user", RESPONSE))),
@@ -346,7 +355,7 @@ GEMINI: list[tuple[str, Change]] = [
     ("may not exist", put("contents.0.parts.1", {"fileData": {"fileUri": FILES + "abc", "mimeType": "image/png"}})),
     ("Unsupported file uri", put("contents.0.parts.1", {"fileData": {"fileUri": "http://example.org/a.png"}})),
     ("Unsupported file uri", put("contents.0.parts.1", {"fileData": {"fileUri": "gs://bucket/a.png"}})),
-    ("unknown field `additionalProperties`", put("tools.0.functionDeclarations.0.parameters.additionalProperties", False)),
+    ("`additionalProperties`", put("tools.0.functionDeclarations.0.parameters.additionalProperties", False)),
     ("unknown field `$ref`", put("tools.0.functionDeclarations.0.parameters.properties.city", {"$ref": "#/a"})),
     ("mutually exclusive", put("tools.0.functionDeclarations.0.parametersJsonSchema", {"type": "object"})),
     ("matching regex", put("tools.0.functionDeclarations.0.name", "1st")),
@@ -396,7 +405,7 @@ def snake() -> Body:
     ("model", "change"),
     [
         ("gemini-2.5-pro", both(put("contents.1.parts.0", CALL), put("generationConfig.thinkingConfig", {}))),
-        ("gemini-3.1-pro-preview", contents(ASKED, content("model", SIGNED, CALL), content("user", RESPONSE, RESPONSE))),
+        ("gemini-3-flash", contents(ASKED, content("model", SIGNED, CALL), content("user", RESPONSE, RESPONSE))),
         (
             "gemini-3.1-pro-preview",
             contents(ASKED, content("model", CALL), content("user", RESPONSE), content("model", SAID), ASKED),
