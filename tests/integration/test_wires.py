@@ -196,7 +196,7 @@ def test_anthropics_failures_are_its_own(
 
 def test_an_error_in_the_midst_of_anthropics_stream(messages: Any, upstream: Upstream) -> None:
     upstream.behave(tokens=20, fail={"error_event_rate": 1})
-    words = []
+    words: list[str] = []
     stream = messages.create(model=CLAUDE, max_tokens=99, messages=HELLO, stream=True)
     with pytest.raises(anthropic.APIStatusError, match="overloaded_error"):
         words.extend(event.type for event in stream)
@@ -259,7 +259,7 @@ def test_a_stream_of_content_says_what_the_whole_does(models: Any) -> None:
 
 
 def test_thoughts_are_counted_and_not_shown_unless_asked_for(models: Any) -> None:
-    config = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(thinking_level="LOW"))
+    config = types.GenerateContentConfig(thinking_config=types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW))
     answer = models.generate_content(model=GEMINI, contents="Hello", config=config)
     assert [part.thought for part in answer.candidates[0].content.parts] == [None]
     assert answer.usage_metadata.thoughts_token_count == 12
@@ -271,7 +271,7 @@ def test_googles_tools_go_around_with_their_signature(models: Any, streamed: boo
         name="weather",
         parameters=types.Schema(
             type=types.Type.OBJECT,
-            properties={"city": types.Schema(type="STRING"), "days": types.Schema(type="INTEGER")},
+            properties={"city": types.Schema(type=types.Type.STRING), "days": types.Schema(type=types.Type.INTEGER)},
         ),
     )
     config = types.GenerateContentConfig(tools=[types.Tool(function_declarations=[declared])])

@@ -109,7 +109,8 @@ def read(request: Request, route: Route, files: Mapping[str, StoredFile]) -> Ask
     stream = route.stream is True
     require(not stream or request.query.get("alt") == "sse", "a stream is served with ?alt=sse alone here")
     require(len(request.body) <= MOST_BYTES, "Request payload size exceeds the limit: 20971520 bytes.")
-    body = google_json.decode(_vertex_bodies if route.platform == "vertex" else _bodies, request.body)
+    decoder: msgspec.json.Decoder[Any] = _vertex_bodies if route.platform == "vertex" else _bodies
+    body: Body = google_json.decode(decoder, request.body)
     gemini_rules.check(body, model)
     media = tuple(_media(body, route.platform, files))
     thinking = (body.generation_config or GenerationConfig()).thinking_config or ThinkingConfig(thinking_budget=0)
