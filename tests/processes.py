@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 
 START_TIMEOUT_S = 20
 LOADED_MODEL = "gpt-5.5"
+UPSTREAM_KEY = "sk-upstream"
 
 
 class Process:
@@ -67,7 +68,7 @@ class Upstream(Process):
     """A simulated provider."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(["reynard.testing.upstream", "--key", "sk-upstream"], folder / "upstream.log")
+        super().__init__(["reynard.testing.upstream", "--key", UPSTREAM_KEY], folder / "upstream.log")
 
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = httpx2.get(f"{self.url}/_state").json()
@@ -107,11 +108,19 @@ class Gateway(Process):
         return subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **environment})
 
 
-def channel(upstream: Upstream, *, name: str = "up", models: str = '["gpt-5.5", "gpt-5.4"]', more: str = "") -> str:
-    """A `[[channels]]` row that leads to `upstream`."""
+def channel(
+    upstream: Upstream,
+    *,
+    name: str = "up",
+    models: str = '["gpt-5.5", "gpt-5.4"]',
+    dialect: Literal["openai", "anthropic", "gemini"] = "openai",
+    more: str = "",
+) -> str:
+    """A `[[channels]]` row that leads to `upstream`, in one of the wires that it speaks."""
+    base_url = f"{upstream.url}/v1" if dialect == "openai" else upstream.url
     return (
-        f'[[channels]]\nname = "{name}"\ndialect = "openai"\nbase_url = "{upstream.url}/v1"\n'
-        f'api_key = "sk-upstream"\nmodels = {models}\n{more}\n'
+        f'[[channels]]\nname = "{name}"\ndialect = "{dialect}"\nbase_url = "{base_url}"\n'
+        f'api_key = "{UPSTREAM_KEY}"\nmodels = {models}\n{more}\n'
     )
 
 

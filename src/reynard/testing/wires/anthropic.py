@@ -15,6 +15,7 @@ from reynard.core.playback import Spoken
 from reynard.core.simulation import Script
 from reynard.testing.wires import anthropic_rules, exchange
 from reynard.testing.wires.anthropic_body import (
+    NEWEST,
     Adaptive,
     Address,
     AnyTool,
@@ -53,7 +54,7 @@ PATH: Final = "/v1/messages"
 VERTEX_PATH: Final = re.compile(
     r"/.*publishers/anthropic/models/(?P<model>[^/]+):(?P<verb>rawPredict|streamRawPredict)"
 )
-VERSIONS: Final = ("2023-06-01", "2023-01-01")
+VERSIONS: Final = ("2023-06-01", NEWEST)
 MOST_BYTES: Final = 32 * 1024 * 1024
 REDACTED: Final = (
     "ANTHROPIC_MAGIC_STRING_TRIGGER_REDACTED_THINKING_46C9A13E193C177646C7398A98432ECCCE4C1253D5E2D82641AC0E52CC2876CB"
@@ -85,10 +86,9 @@ def route(request: Request) -> Route | None:
 
 
 def key(request: Request, route: Route) -> str | None:
-    """`x-api-key`; Google's bearer token on Vertex."""
-    if route.platform == "vertex":
-        return (request.header(b"authorization") or "").removeprefix("Bearer ")
-    return request.header(b"x-api-key")
+    """`x-api-key` or a bearer token; Google's bearer token on Vertex."""
+    bearer = (request.header(b"authorization") or "").removeprefix("Bearer ")
+    return bearer if route.platform == "vertex" else request.header(b"x-api-key") or bearer
 
 
 def denied(route: Route, given: str | None) -> Refused:
@@ -104,13 +104,15 @@ def read(request: Request, route: Route, files: Mapping[str, StoredFile]) -> Ask
         said = request.header(b"anthropic-version")
         require(said is not None, "anthropic-version: header is required")
         require(said in VERSIONS, f"anthropic-version: {said} is not a valid version")
-        body = _direct.decode(request.body)
-        model, behaviour = named(body.model)
+        direct = _direct.decode(request.body)
+        body, newest = direct, said == NEWEST
+        model, behaviour = named(direct.model)
     else:
-        body = _vertex.decode(request.body)
+        vertex = _vertex.decode(request.body)
+        body, newest = vertex, vertex.anthropic_version == NEWEST
         require(body.stream is route.stream, "`stream` is true with streamRawPredict, and not with rawPredict")
         model, behaviour = named(route.model)
-    turns = anthropic_rules.check(body, model)
+    turns = anthropic_rules.check(body, model, newest=newest)
     media = tuple(_media(block, turn.where) for turn in turns for block in _pictured(turn.blocks))
     thinking = body.thinking
     thinks = not (thinking is None or isinstance(thinking, Disabled))

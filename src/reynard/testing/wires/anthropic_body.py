@@ -4,9 +4,12 @@ Written from https://platform.claude.com/docs/en/api/messages and the types of A
 results and containers are not served here: they are refused, as an unknown field is.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
+
+NEWEST: Final = "2026-10-21"
+"""The API version that has no sampling parameters: https://platform.claude.com/docs/en/api/versioning."""
 
 Json = dict[str, Any]
 ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}\Z")]
@@ -242,5 +245,5 @@ class VertexBody(Body, frozen=True, kw_only=True):
     https://platform.claude.com/docs/en/build-with-claude/claude-on-vertex-ai
     """
 
-    anthropic_version: Literal["vertex-2023-10-16"]
+    anthropic_version: Literal["vertex-2023-10-16", "2026-10-21"]
     anthropic_beta: list[str] | None = None

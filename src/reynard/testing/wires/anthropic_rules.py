@@ -45,9 +45,11 @@ class Spoken(Struct, frozen=True):
     blocks: Sequence[Block]
 
 
-def check(body: Body, model: str) -> list[Spoken]:
-    """The turns, all rules kept. Raises `Refused`."""
+def check(body: Body, model: str, *, newest: bool) -> list[Spoken]:
+    """The turns, all rules kept, those of the newest API version too if that is spoken. Raises `Refused`."""
     turns = _turns(body)
+    if newest:
+        _check_newest(body, turns)
     for rule in _TURN_RULES:
         rule(turns)
     _check_tools(body)
@@ -188,6 +190,14 @@ def _check_sampling(body: Body, model: tuple[int, int] | None) -> None:
     if model is not None and model >= NO_BUDGET:
         for name, neutral in (("temperature", 1), ("top_p", 1), ("top_k", None)):
             require(getattr(body, name) in (None, neutral), f"`{name}` is not supported by this model.")
+
+
+def _check_newest(body: Body, turns: list[Spoken]) -> None:
+    """https://platform.claude.com/docs/en/api/migration-2026-10-21."""
+    for name in ("temperature", "top_p", "top_k"):
+        require(getattr(body, name) is None, f"{name}: Extra inputs are not permitted")
+    cited = any(text.citations for turn in turns if turn.role == "user" for text in _texts(turn.blocks))
+    require(not cited, "messages: `citations` are not permitted on `text` blocks of `user` messages")
 
 
 def _check_thinking(body: Body, turns: list[Spoken], model: tuple[int, int] | None) -> None:

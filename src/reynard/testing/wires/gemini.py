@@ -12,7 +12,7 @@ from reynard.core import simulation
 from reynard.core.generation import Generation
 from reynard.core.playback import Spoken
 from reynard.core.simulation import Script
-from reynard.testing.wires import exchange, gemini_rules
+from reynard.testing.wires import exchange, gemini_rules, google_json
 from reynard.testing.wires.exchange import (
     SSE,
     Asked,
@@ -37,8 +37,8 @@ from reynard.testing.wires.gemini_body import (
     ThinkingConfig,
     VertexBody,
 )
-from reynard.testing.wires.gemini_files import state_of
-from reynard.testing.wires.magic import decoded, kind_of, matches
+from reynard.testing.wires.gemini_files import FILE_PATH, state_of
+from reynard.testing.wires.magic import kind_of, matches
 from reynard.testing.wires.seals import signature
 
 NAME: Final = "gemini"
@@ -109,7 +109,8 @@ def read(request: Request, route: Route, files: Mapping[str, StoredFile]) -> Ask
     stream = route.stream is True
     require(not stream or request.query.get("alt") == "sse", "a stream is served with ?alt=sse alone here")
     require(len(request.body) <= MOST_BYTES, "Request payload size exceeds the limit: 20971520 bytes.")
-    body = (_vertex_bodies if route.platform == "vertex" else _bodies).decode(request.body)
+    decoder: msgspec.json.Decoder[Any] = _vertex_bodies if route.platform == "vertex" else _bodies
+    body: Body = google_json.decode(decoder, request.body)
     gemini_rules.check(body, model)
     media = tuple(_media(body, route.platform, files))
     thinking = (body.generation_config or GenerationConfig()).thinking_config or ThinkingConfig(thinking_budget=0)
@@ -144,7 +145,7 @@ def _carried(part: Part) -> Iterator[tuple[Blob | None, FileData | None]]:
 
 def _inline(blob: Blob, where: str) -> Received:
     require(blob.mime_type in TYPES, f"{where}: Unsupported MIME type: {blob.mime_type}")
-    data = decoded(blob.data, f"{where}.inline_data.data")
+    data = google_json.bytes_of(blob.data, f"{where}.inline_data.data")
     require(matches(data, blob.mime_type), f"{where}: Unable to process input: the bytes are not {blob.mime_type}")
     return Received(kind_of(blob.mime_type), blob.mime_type, data)
 
@@ -157,7 +158,7 @@ def _linked(linked: FileData, platform: str, files: Mapping[str, StoredFile], wh
     if platform == "vertex":
         require(declared is not None, f"{where}: fileData needs a mimeType")
         require(parts.scheme in ("https", "gs"), f"{where}: Unsupported file uri: {linked.file_uri}")
-    elif "/v1beta/files/" in parts.path:
+    elif FILE_PATH.fullmatch(parts.path) is not None:
         return _stored(linked, files, where)
     require(parts.scheme == "https" or platform == "vertex", f"{where}: Unsupported file uri: {linked.file_uri}")
     kind = "video" if parts.hostname in YOUTUBE else kind_of(declared or "")

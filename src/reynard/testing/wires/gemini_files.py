@@ -15,8 +15,8 @@ from msgspec import Struct
 from reynard.testing.wires.exchange import Refused, Request, StoredFile, require
 from reynard.testing.wires.magic import matches
 
-UPLOAD_PATH: Final = "/upload/v1beta/files"
-FILE_PATH: Final = re.compile(r"/v1beta/files/(?P<name>[a-z0-9-]{1,40})")
+UPLOAD_PATH: Final = re.compile(r"/upload/v1(?:beta)?/files")
+FILE_PATH: Final = re.compile(r"/v1(?:beta)?/files/(?P<name>[a-z0-9-]{1,40})")
 MOST_BYTES: Final = 2 * 1024**3  # of one file; what is kept is bounded by MOST_KEPT
 MOST_KEPT: Final = 512 * 1024**2
 MOST_FILES: Final = 256
@@ -69,11 +69,11 @@ class Files:
 
     def serves(self, request: Request) -> bool:
         """Whether the path is of this API."""
-        return request.path == UPLOAD_PATH or FILE_PATH.fullmatch(request.path) is not None
+        return any(pattern.fullmatch(request.path) for pattern in (UPLOAD_PATH, FILE_PATH))
 
     def needs_key(self, request: Request) -> bool:
         """The address that an upload was given is its own key."""
-        return not (request.path == UPLOAD_PATH and "upload_id" in request.query)
+        return FILE_PATH.fullmatch(request.path) is not None or "upload_id" not in request.query
 
     def answer(self, request: Request) -> Reply:
         """What the request comes to. Raises `Refused`, or `msgspec.DecodeError`."""
@@ -123,7 +123,7 @@ class Files:
         )
         while len(self.uploads) > MOST_FILES:
             del self.uploads[next(iter(self.uploads))]
-        url = f"{_base(request)}{UPLOAD_PATH}?upload_id={upload_id}&upload_protocol=resumable"
+        url = f"{_base(request)}{request.path}?upload_id={upload_id}&upload_protocol=resumable"
         headers = (("x-goog-upload-url", url), ("x-goog-upload-status", "active"))
         return Reply(b"", (*headers, ("x-goog-upload-chunk-granularity", str(CHUNK))))
 

@@ -8,11 +8,14 @@ from typing import Final
 
 from reynard.testing.wires.exchange import canonical, require
 from reynard.testing.wires.gemini_body import Body, Content, FunctionCall, GenerationConfig, Part, ThinkingConfig
+from reynard.testing.wires.google_json import standard
 from reynard.testing.wires.seals import signature
 
 DUMMIES: Final = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
 """Signatures for calls that no Gemini made: https://ai.google.dev/gemini-api/docs/thought-signatures."""
-TAKEN: Final = frozenset({*DUMMIES, *(base64.b64encode(word.encode()).decode() for word in DUMMIES)})
+TAKEN: Final = frozenset(
+    standard(word) for plain in DUMMIES for word in (plain, base64.b64encode(plain.encode()).decode())
+)
 VERSION: Final = re.compile(r"(?:models/)?gemini-(\d+)(?:\.(\d+))?(?:-([a-z-]+[a-z]))?")
 SPOKEN: Final = b"said"
 """Text may be cut and joined on its way; a signature on it proves only that it came from here."""
@@ -58,9 +61,9 @@ def _check_part(part: Part, role: str, where: str) -> None:
     own = part.function_call is not None or part.thought
     require(role == "model" or not own, f"{where}: function calls and thoughts are the model's")
     require(role == "user" or part.function_response is None, f"{where}: function responses are not the model's")
-    if part.thought_signature is not None and part.thought_signature not in TAKEN:
+    if part.thought_signature is not None and standard(part.thought_signature) not in TAKEN:
         proof = signature(SPOKEN) if part.function_call is None else signature_of(part.function_call)
-        require(part.thought_signature == proof, f"{where}: Corrupted thought signature.")
+        require(standard(part.thought_signature) == proof, f"{where}: Corrupted thought signature.")
 
 
 def _check_calls(contents: list[Content]) -> None:

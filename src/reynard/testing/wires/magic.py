@@ -29,16 +29,22 @@ def kind_of(media_type: str) -> Kind:
 
 
 def matches(data: bytes, media_type: str) -> bool:
-    """Whether the first bytes fit the declared type."""
+    """Whether the first bytes are those of the declared type."""
+    silent = type_of(data[:HEAD], kind_of(media_type)) is None
+    return _format(media_type) not in SURE if silent else not contradicts(data, media_type)
+
+
+def contradicts(data: bytes, media_type: str) -> bool:
+    """Whether the first bytes are those of another type; bytes that tell nothing contradict nothing."""
     kind = kind_of(media_type)
     declared = _format(media_type)
     found = type_of(data[:HEAD], kind)
     if found is None:
-        return declared not in SURE
+        return False
     told = _format(found)
     if declared == told or any({declared, told} <= family for family in FAMILIES):
-        return True
-    return kind == "file" and declared not in SURE and told == "html"  # a text may begin as a page does
+        return False
+    return not (kind == "file" and declared not in SURE and told == "html")  # a text may begin as a page does
 
 
 def decoded(text: str, where: str) -> bytes:

@@ -28,7 +28,7 @@ from reynard.testing.wires.exchange import (
     named,
     require,
 )
-from reynard.testing.wires.magic import decoded, matches
+from reynard.testing.wires.magic import contradicts, decoded
 
 NAME: Final = "openai"
 PATH: Final = "/v1/chat/completions"
@@ -103,7 +103,7 @@ def error(status: int, reason: str, code: str | None = None) -> bytes:
 
 
 def _media(generation: Generation) -> tuple[Received, ...]:
-    """What came beside the text. Images must be of the four types that OpenAI reads, by their bytes."""
+    """What came beside the text. Images must be of the four types that OpenAI reads, and not of another by their bytes."""
     found = []
     try:
         said = sources(generation)
@@ -118,6 +118,6 @@ def _media(generation: Generation) -> tuple[Received, ...]:
         if source.kind == "image":
             declared = source.said[5:].partition(";")[0]
             require(declared in IMAGES, f"{source.param}: unsupported image type {declared}")
-            require(matches(data, declared), f"{source.param}: the image is not {declared}")
+            require(not contradicts(data, declared), f"{source.param}: the image is not {declared}")
         found.append(Received(source.kind, media.type, data))
     return tuple(found)
