@@ -123,6 +123,12 @@ def test_no_parameter_is_dropped_in_silence() -> None:
     assert CARRIED & set(NEUTRAL) == set(SAMPLING)
 
 
+@pytest.mark.parametrize("field", ["max_tokens", "reasoning_budget"])
+def test_a_number_beyond_all_models_is_the_providers_to_refuse(field: str) -> None:
+    said = {"model": "m", "messages": [{"role": "user", "content": "a"}], "reasoning": True, field: 10**400}
+    assert str(10**400).encode() in encoded(asked({"asked": said}), channel({})).body
+
+
 def test_what_the_client_wrote_as_arguments_goes_back_as_it_is() -> None:
     written = '{ "a": 1.50, "b": 12345678901234567890123 }'
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": written}}

@@ -13,6 +13,7 @@ DEFAULT_LIMIT: Final = 4096
 """`max_tokens` where the request has none: Anthropic needs one."""
 
 LEAST_BUDGET: Final = 1024
+MOST_SHARED: Final = 10**9  # no model has that many; a client may say what no float can hold
 EFFORTS: Final[dict[str, str]] = {
     "minimal": "low",
     "low": "low",
@@ -84,7 +85,7 @@ def _effort(generation: Generation) -> str | None:
 
 
 def _share(generation: Generation, limit: int) -> int:
-    return int(limit * SHARE_OF.get(generation.reasoning_effort or "medium", SHARE_OF["medium"]))
+    return int(min(limit, MOST_SHARED) * SHARE_OF.get(generation.reasoning_effort or "medium", SHARE_OF["medium"]))
 
 
 def _goes_on_without_thoughts(messages: tuple[Message, ...], are_sent: bool) -> bool:
