@@ -43,7 +43,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan(generation: Generation, channel: Channel) -> Plan:
     """How `generation` is told to think, and its `max_tokens`.
 
-    Adaptive models are told to, and how hard. The others get a budget: the one that was said, or the share of the limit
+    Adaptive models are told to, and how hard; what they think counts towards the limit. The others get a budget: the one that was said, or the share of the limit
     that the effort stands for (`medium` where none was said), and at least Anthropic's minimum. Where the limit would
     leave nothing for the answer, the budget is put on top of it: the limit then counts the answer alone.
 
