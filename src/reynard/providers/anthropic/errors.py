@@ -1,8 +1,8 @@
 """Failures of the anthropic dialect, told by status and typed body; never by the words of a message.
 
-Source: https://platform.claude.com/docs/en/api/errors, and the types of Anthropic's SDK. A prompt that is too long has no
-type of its own: it is an `invalid_request_error`, and stays `invalid_parameters` with the provider's own sentence. Only
-an answer that came to the end of the context is typed (`model_context_window_exceeded`), and that is an answer.
+Source: https://platform.claude.com/docs/en/api/errors, and the types of Anthropic's SDK. A prompt that is too long has
+no type of its own: it is an `invalid_request_error`, and stays `invalid_parameters` with the provider's own sentence.
+Only an answer that came to the end of the context is typed (`model_context_window_exceeded`), and that is an answer.
 """
 
 from typing import Any, Final

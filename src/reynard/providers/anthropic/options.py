@@ -2,7 +2,7 @@
 
 A value that asks for nothing is no parameter: it is neither refused nor sent. Left out because they are hints that
 Anthropic has no word for, and that change nothing of what is asked: the `name` of a message, the `detail` of an image,
-`verbosity: medium`, the name of a response format.
+the annotations of an earlier answer, the name of a response format.
 """
 
 import re

@@ -13,6 +13,7 @@ DEFAULT_LIMIT: Final = 4096
 """`max_tokens` where the request has none: Anthropic needs one."""
 
 LEAST_BUDGET: Final = 1024
+MOST_SHARED: Final = 10**9  # no model has that many; a client may say what no float can hold
 EFFORTS: Final[dict[str, str]] = {
     "minimal": "low",
     "low": "low",
@@ -42,7 +43,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan(generation: Generation, channel: Channel) -> Plan:
     """How `generation` is told to think, and its `max_tokens`.
 
-    Adaptive models are told to, and how hard. The others get a budget: the one that was said, or the share of the limit
+    Adaptive models are told to, and how hard; what they think counts towards the limit. The others get a budget: the one that was said, or the share of the limit
     that the effort stands for (`medium` where none was said), and at least Anthropic's minimum. Where the limit would
     leave nothing for the answer, the budget is put on top of it: the limit then counts the answer alone.
 
@@ -84,7 +85,7 @@ def _effort(generation: Generation) -> str | None:
 
 
 def _share(generation: Generation, limit: int) -> int:
-    return int(limit * SHARE_OF.get(generation.reasoning_effort or "medium", SHARE_OF["medium"]))
+    return int(min(limit, MOST_SHARED) * SHARE_OF.get(generation.reasoning_effort or "medium", SHARE_OF["medium"]))
 
 
 def _goes_on_without_thoughts(messages: tuple[Message, ...], are_sent: bool) -> bool:

@@ -1,4 +1,4 @@
-"""What is read of an answer of the Messages API. Anything may be missing: what must be there, `answer` and `stream` say.
+"""What is read of an answer of the Messages API. All of it may be missing; `answer` and `stream` say what must not be.
 
 Source: https://platform.claude.com/docs/en/api/messages, /docs/en/build-with-claude/streaming.
 """
