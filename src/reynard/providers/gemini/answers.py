@@ -35,7 +35,7 @@ FINISH: Final = {
     "CONTINUATION": "length",
 }
 """OpenAI's word for a finish reason. Whatever is not here, nor in `FAILS`, cut the answer short for what is in it:
-SAFETY, RECITATION, LANGUAGE, BLOCKLIST, PROHIBITED_CONTENT, SPII, IMAGE_SAFETY, MODEL_ARMOR, OTHER, and what comes yet."""
+SAFETY, RECITATION, LANGUAGE, BLOCKLIST, PROHIBITED_CONTENT, SPII, IMAGE_SAFETY, MODEL_ARMOR, OTHER, and what is new."""
 FILTERED: Final = "content_filter"
 
 FAILS: Final[dict[str, TaskErrorCode]] = {
@@ -46,7 +46,7 @@ FAILS: Final[dict[str, TaskErrorCode]] = {
     "MISSING_THOUGHT_SIGNATURE": "invalid_parameters",
     "PUP_LIMITED_DISABLED": "upstream_auth_failed",
 }
-"""Ends that leave no answer: the model wrote what is no call, the request was wrong, the operator's account is barred."""
+"""Ends that leave no answer: the model wrote what is no call, the request was wrong, or the account is barred."""
 
 MOST_CANDIDATES: Final = 128
 MOST_TOKENS: Final = 10**12

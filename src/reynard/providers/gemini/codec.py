@@ -62,7 +62,7 @@ class GeminiCodec:
         path = (channel.path or PATH).format(
             model=quote(carried.upstream, safe=""), verb=STREAMED if generation.stream else WHOLE
         )
-        return WireRequest(path=path, body=_encoded(body), stream=generation.stream)
+        return WireRequest(path=path, body=_encoder.encode(body), stream=generation.stream)
 
     def decode(self, body: bytes) -> Completion:
         """The whole answer. A candidate that does not say how it ended has stopped."""
@@ -80,10 +80,3 @@ class GeminiCodec:
     def decode_error(self, status: int, body: bytes) -> GenerationError:
         """See `errors.of_status`."""
         return errors.of_status(status, body)
-
-
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return _encoder.encode(body)
-    except OverflowError:
-        raise GenerationError("invalid_parameters", "A number in the request has more than 64 bits.") from None
