@@ -10,6 +10,7 @@ import re
 import socket
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
@@ -125,13 +126,14 @@ class S3:
         return 200, answer.encode(), {"content-type": "application/xml"}
 
 
+@lru_cache(64)
 def etag(data: bytes) -> str:
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
 
 def main() -> None:
     bound = socket.create_server(("127.0.0.1", 0))
-    print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)  # noqa: T201
+    print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
     server = uvicorn.Server(uvicorn.Config(S3(), lifespan="off", log_level="error"))
     asyncio.run(server.serve([bound]))
 
