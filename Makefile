@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 
-.PHONY: serve test check proof bench format lock clean
+.PHONY: serve test check proof bench docs format lock clean
 
 serve: $(VENV)/serve.stamp
 	$(BIN)/reynard serve --port $(PORT)
@@ -23,6 +23,10 @@ check: $(VENV)/test.stamp
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench
+
+# What is generated in docs/providers.md, from the rows that ship.
+docs: $(VENV)/test.stamp
+	$(BIN)/python docs/generate.py
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .

@@ -15,13 +15,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from reynard.core.catalogue import Model
-from reynard.core.channels import Carried, Channel, ChannelTraits, Mapped, Seconds
+from reynard.core.channels import Auth, Carried, Channel, ChannelTraits, Dialect, Mapped, Quirks, Seconds
 from reynard.core.messages import Name
 from reynard.engine.worker import Capacity
 from reynard.providers import google
 
 PREFIX: Final = "REYNARD_"
-NAMED_BY: Final = {"channels": "name", "models": "id"}
+NAMED_BY: Final = {"providers": "id", "channels": "name", "models": "id"}
 KeyPath = tuple[str | int, ...]
 Table = dict[str, Any]
 Row = TypeVar("Row", bound=Struct)
@@ -29,6 +29,7 @@ Row = TypeVar("Row", bound=Struct)
 _ROW = re.compile(r"\s*\[\[\s*([\w-]+)\s*\]\]")
 _HEADER = re.compile(r"\s*\[\s*([\w.-]+)\s*\]")
 _KEY = re.compile(r"\s*([\w.\s-]+?)\s*=")
+_BLANK = re.compile(r"\b(?:LOCATION|PROJECT|RESOURCE)\b")
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Bytes = Annotated[int, Meta(ge=1)]
 
@@ -83,10 +84,30 @@ class MediaSettings(_Section, frozen=True, kw_only=True):
     fetches_at_once: Annotated[int, Meta(ge=1)] = 8
 
 
-class ChannelSettings(ChannelTraits, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A channel as it is written. `api_key`: `env:NAME`, `file:/path`, the key itself, or a list of these."""
+Key = str | tuple[str, ...] | None
+"""`env:NAME`, `file:/path`, the key itself, or a list of these."""
 
-    api_key: str | tuple[str, ...] | None = None
+
+class Provider(_Section, frozen=True, kw_only=True):
+    """What all channels of a provider have in common; a channel names it, and says what is different.
+
+    Words in capitals in `base_url` are the operator's to replace, in the channel's own `base_url`.
+    """
+
+    id: Name
+    dialect: Dialect
+    base_url: str = ""
+    path: str = ""
+    auth: Auth | None = None
+    api_key: Key = None
+    quirks: Quirks = Quirks()
+
+
+class ChannelSettings(ChannelTraits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A channel as it is written. `provider`: the row that it takes from what it does not say itself."""
+
+    provider: Name | None = None
+    api_key: Key = None
     models: tuple[Name | Mapped, ...]
 
 
@@ -99,6 +120,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     files: FileSettings = FileSettings()
     media: MediaSettings = MediaSettings()
     engine: Capacity = Capacity()
+    providers: tuple[Provider, ...] = ()
     channels: tuple[ChannelSettings, ...] = ()
     models: tuple[Model, ...] = ()
 
@@ -126,13 +148,15 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
     """The settings in force: what ships is changed by `file`, and that by the environment. Raises `ConfigError`."""
     source = _Source.of(file)
     ships = tomllib.loads(files("reynard").joinpath("defaults.toml").read_text("utf-8"))
-    table = _completed(source.table, ships)
+    providers = _providers(source.table, ships)
+    table = _completed(source.table, ships, providers)
     variables = dict(_variables(environment))
     faults = [source.fault(path, problem) for path, problem in _faults(Settings, table, ())]
     faults += [Fault(_name(path), "", problem) for path, problem in _override(table, variables)]
-    faults += [source.fault(path, problem) for path, problem in _contradictions(table, ships, environment)]
+    faults += [source.fault(path, problem) for path, problem in _contradictions(table, ships, providers, environment)]
     if faults:
         raise ConfigError(faults)
+    ships["channels"] = [_provided(row, providers) for row in ships["channels"]]
     return msgspec.convert(_with_shipped(table, ships, environment), Settings)
 
 
@@ -253,17 +277,59 @@ def _meant(key: str, known: Iterable[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f"; there are: {', '.join(known)}"
 
 
-def _completed(table: Table, ships: Table) -> Table:
-    """The operator's rows, each on top of the shipped row of the same name: what it leaves out stays as it ships."""
+def _providers(table: Table, ships: Table) -> dict[str, Table]:
+    """The provider rows in force by id: the operator's on top of those that ship, without what is wrong in them."""
+    rows = {row["id"]: row for row in ships["providers"]}
+    fields = {field.name: field.type for field in msgspec.structs.fields(Provider)}
+    written = table.get("providers")
+    for row in written if isinstance(written, list) else ():
+        if isinstance(row, dict) and isinstance(row.get("id"), str):
+            sound = {
+                key: value for key, value in row.items() if key in fields and not any(_faults(fields[key], value, ()))
+            }
+            rows[row["id"]] = _on_top(sound, rows.get(row["id"], {}))
+    return rows
+
+
+def _on_top(row: Table, below: Table) -> Table:
+    """`row`, and what it leaves out as it is in `below`; quirks one by one."""
+    quirks = {**below.get("quirks", {}), **row["quirks"]} if isinstance(row.get("quirks"), dict) else None
+    return {**below, **row} if quirks is None else {**below, **row, "quirks": quirks}
+
+
+def _provided(row: Table, providers: Mapping[str, Table]) -> Table:
+    """A channel's row on top of its provider's. A provider that is unknown has a fault of its own, and no others."""
+    if "provider" not in row:
+        return row
+    provider = providers.get(str(row["provider"]), {"dialect": "simulated"})
+    return _on_top(row, {key: value for key, value in provider.items() if key != "id"})
+
+
+def _completed(table: Table, ships: Table, providers: Mapping[str, Table]) -> Table:
+    """The operator's rows, each on top of the shipped row of the same name: what it leaves out stays as it ships, or as
+    its provider has it."""
     whole = dict(table)
     for section, name in NAMED_BY.items():
         shipped = {row[name]: row for row in ships[section]}
         rows = table.get(section)
         if isinstance(rows, list):
             whole[section] = [
-                {**shipped.get(str(row.get(name)), {}), **row} if isinstance(row, dict) else row for row in rows
+                _whole_row(section, row, shipped.get(str(row.get(name)), {}), providers)
+                if isinstance(row, dict)
+                else row
+                for row in rows
             ]
     return whole
+
+
+def _whole_row(section: str, row: Table, shipped: Table, providers: Mapping[str, Table]) -> Table:
+    match section:
+        case "providers":
+            return _on_top(row, shipped)
+        case "channels":
+            return _provided({**shipped, **row}, providers)
+        case _:
+            return {**shipped, **row}
 
 
 def _with_shipped(table: Table, ships: Table, environment: Mapping[str, str]) -> Table:
@@ -283,13 +349,20 @@ def _has_key(row: Table, environment: Mapping[str, str]) -> bool:
     return not reference.startswith("env:") or bool(environment.get(reference[4:]))
 
 
-def _contradictions(table: Table, ships: Table, environment: Mapping[str, str]) -> Iterator[tuple[KeyPath, str]]:
+def _contradictions(
+    table: Table, ships: Table, providers: Mapping[str, Table], environment: Mapping[str, str]
+) -> Iterator[tuple[KeyPath, str]]:
     """What each value by itself does not show; of the rows that are good in themselves."""
     channels, models = _good_rows(table, "channels", ChannelSettings), _good_rows(table, "models", Model)
     yield from _twice("channels", "name", [(index, channel.name) for index, channel in channels])
     yield from _twice("models", "id", [(index, model.id) for index, model in models])
+    provided = _good_rows(table, "providers", Provider)
+    yield from _twice("providers", "id", [(index, provider.id) for index, provider in provided])
     known = {row["id"] for row in ships["models"]} | {model.id for _, model in models}
     for index, channel in channels:
+        if channel.provider is not None and channel.provider not in providers:
+            meant = _meant(channel.provider, sorted(providers))
+            yield ("channels", index, "provider"), f"`{channel.provider}` is not a provider{meant}"
         for key, problem in _channel_faults(channel, known, environment):
             yield ("channels", index, key), problem
 
@@ -303,6 +376,8 @@ def _channel_faults(
             yield "models", f"`{name}` is not in the catalogue{meant}; or add a [[models]] row"
     if channel.dialect != "simulated" and not channel.base_url.startswith(("http://", "https://", "local:")):
         yield "base_url", "must be an http(s) address, as `https://api.openai.com/v1`"
+    elif blanks := sorted(set(_BLANK.findall(channel.base_url))):
+        yield "base_url", f"write your own in place of {', '.join(blanks)}: `{channel.base_url}`"
     if not _is_path(channel.path):
         yield "path", "must begin with /, and may hold {model} and {verb} in braces"
     try:

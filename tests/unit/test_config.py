@@ -101,6 +101,83 @@ def test_a_new_model_and_a_channel_for_it_need_no_code(file: Path) -> None:
     assert "mine" in {model.id for model in settings.models}
 
 
+def with_provider(provider: str, more: str = "") -> str:
+    return f'[[channels]]\nname = "lab"\nprovider = "{provider}"\nmodels = ["gpt-5.5"]\n{more}'
+
+
+def test_a_channel_takes_from_its_provider_what_it_does_not_say(file: Path) -> None:
+    lab = named(load(file, with_provider("ollama")))["lab"]
+    assert (lab.dialect, lab.base_url, lab.api_key) == ("openai", "http://localhost:11434/v1", None)
+    assert (lab.quirks.thoughts, lab.quirks.fetches) == ("reasoning", ())
+
+
+def test_a_channel_outweighs_its_provider_quirk_by_quirk(file: Path) -> None:
+    more = 'base_url = "http://other:1/v1"\napi_key = "k"\nquirks = { limit = "max_completion_tokens" }\n'
+    lab = named(load(file, with_provider("ollama", more)))["lab"]
+    assert (lab.base_url, lab.api_key) == ("http://other:1/v1", "k")
+    assert (lab.quirks.limit, lab.quirks.thoughts) == ("max_completion_tokens", "reasoning")
+
+
+def test_an_operator_adds_a_provider(file: Path) -> None:
+    row = '[[providers]]\nid = "mine"\ndialect = "openai"\nbase_url = "http://mine/v1"\nauth = "api-key"\n'
+    lab = named(load(file, row + with_provider("mine")))["lab"]
+    assert (lab.base_url, lab.auth) == ("http://mine/v1", "api-key")
+
+
+def test_an_operator_changes_a_shipped_provider_in_part(file: Path) -> None:
+    row = '[[providers]]\nid = "ollama"\nbase_url = "http://lab:1/v1"\nquirks = { developer = true }\n'
+    settings = load(file, row + with_provider("ollama"))
+    lab = named(settings)["lab"]
+    assert (lab.base_url, lab.quirks.developer, lab.quirks.thoughts) == ("http://lab:1/v1", True, "reasoning")
+    (ollama,) = [provider for provider in settings.providers if provider.id == "ollama"]
+    assert (ollama.base_url, ollama.quirks) == (lab.base_url, lab.quirks)
+
+
+def test_a_shipped_channel_follows_a_changed_provider(file: Path) -> None:
+    row = '[[providers]]\nid = "openai"\nbase_url = "https://proxy.example/v1"\n'
+    assert named(load(file, row, {"OPENAI_API_KEY": "k"}))["openai"].base_url == "https://proxy.example/v1"
+
+
+@pytest.mark.parametrize("provider", [row.id for row in config.load(None, {}).providers])
+def test_every_shipped_provider_makes_a_channel(file: Path, provider: str) -> None:
+    (row,) = [row for row in config.load(None, {}).providers if row.id == provider]
+    address = row.base_url.replace("LOCATION", "europe-west1").replace("PROJECT", "p").replace("RESOURCE", "r")
+    key = row.api_key.removeprefix("env:") if isinstance(row.api_key, str) else "NONE"
+    lab = named(load(file, with_provider(provider, f'base_url = "{address}"\n'), {key: "k"}))["lab"]
+    assert (lab.dialect, lab.path, lab.auth, lab.quirks) == (row.dialect, row.path, row.auth, row.quirks)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "problem"),
+    [
+        (with_provider("olama"), 3, "channels[1].provider", "did you mean `ollama`?"),
+        (with_provider("azure", 'api_key = "k"\n'), 1, "channels[1].base_url", "in place of RESOURCE"),
+        (with_provider("vertex-gemini"), 1, "channels[1].base_url", "in place of LOCATION, PROJECT"),
+        (with_provider("groq"), 1, "channels[1].api_key", "GROQ_API_KEY"),
+        (
+            '[[providers]]\nid = "mine"\ndialect = "openai"\nbase_url = 5\n'
+            + with_provider("mine", 'base_url = "http://mine"\n'),
+            4,
+            "providers[1].base_url",
+            "expected str",
+        ),
+        (
+            '[[providers]]\nid = "mine"\ndialect = "openai"\nquirks = { limt = "max_tokens" }\n'
+            + with_provider("mine", 'base_url = "http://mine"\n'),
+            4,
+            "providers[1].quirks.limt",
+            "did you mean `limit`?",
+        ),
+        ('[[providers]]\nid = "mine"\n', 1, "providers[1].dialect", "is missing"),
+        ('[[providers]]\nid = "ollama"\n' * 2, 4, "providers[2].id", "taken by another row"),
+    ],
+)
+def test_a_fault_of_providers_is_told_once(file: Path, text: str, line: int, key: str, problem: str) -> None:
+    (fault,) = faults(file, text)
+    assert (fault.where, fault.key) == (f"{file}:{line}", key)
+    assert problem in fault.problem
+
+
 def test_every_fault_is_told_at_once_with_its_line_and_key(file: Path) -> None:
     text = """[server]
 prot = 8080

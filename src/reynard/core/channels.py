@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from reynard.core.media import Kind
-from reynard.core.messages import Name
+from reynard.core.messages import Json, Name
 from reynard.core.reasoning import Thinking
 from reynard.core.simulation import Simulation
 
@@ -15,26 +15,47 @@ Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "no
 
 Seconds = Annotated[float, Meta(gt=0)]
 
-ReasoningWord = Literal["effort", "thinking", "template", "object", "none"]
+ReasoningWord = Literal["effort", "thinking", "template", "object", "switch", "none"]
 
 
 class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a server differs from the others of its dialect: data, so that a new relative is a row.
 
-    `limit`: its word for the most tokens to produce. `reasoning`: how it is told to think first, or not to:
+    `limit`: its word for the most tokens to produce. `seed`: its word for the seed. `unsupported`: parameters it does
+    not have; `extra`: what every request to it carries beside.
+
+    `reasoning`: how it is told to think first, or not to:
     `effort` → `reasoning_effort` (OpenAI), `thinking` → `thinking: {"type"}` (Moonshot, DeepSeek),
-    `template` → `chat_template_kwargs` (vLLM, llama.cpp, NVIDIA), `object` → `reasoning: {"enabled"}` (OpenRouter);
-    `none`: it has no such word, and a request for it is refused. `takes_reasoning_back`: it wants the
-    `reasoning_content` of earlier turns; from the others it is kept away. `unsupported`: parameters it does not have.
-    `audio`: the block in which it takes audio. `fetches`: the kinds of media it fetches itself by their address; the
-    gateway fetches the rest, and sends the bytes. None is what the dialect's own provider does.
+    `template` → `chat_template_kwargs` (vLLM, llama.cpp, NVIDIA), `object` → `reasoning: {"enabled"}`, with the effort
+    and the budget inside of it (OpenRouter), `switch` → the same, with the effort beside it (Together);
+    `none`: it has no such word, and a request for it is refused.
+    `effort`: what "think" means as an effort. `budget`: its word for a number of tokens to think for; without one, the
+    number becomes an effort (`effort`, `thinking`) or is refused (`template`, `switch`).
+
+    `takes_reasoning_back`: it wants the thoughts of earlier turns; from the others they are kept away. `thoughts`: its
+    word for them. `takes_details`: it reads `reasoning_details` too.
+    `developer`: it knows the role of that name; else it is called `system`. `joins_text`: it takes the text of system
+    and assistant turns in one piece only. `asks_usage`: a stream has no usage unless `stream_options` asks for it.
+
+    `audio`, `video`: the block in which it takes them. `fetches`: the kinds of media it fetches itself by their
+    address; the gateway fetches the rest, and sends the bytes. None is what the dialect's own provider does.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    reasoning: ReasoningWord = "effort"
-    takes_reasoning_back: bool = True
+    seed: Literal["seed", "random_seed"] = "seed"
     unsupported: tuple[str, ...] = ()
+    extra: Json = {}
+    reasoning: ReasoningWord = "effort"
+    effort: str = "medium"
+    budget: Literal["", "reasoning_budget", "thinking_token_budget"] = ""
+    takes_reasoning_back: bool = True
+    thoughts: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    takes_details: bool = False
+    developer: bool = True
+    joins_text: bool = False
+    asks_usage: bool = True
     audio: Literal["input_audio", "audio_url"] = "input_audio"
+    video: Literal["video_url", "input_video"] = "video_url"
     fetches: tuple[Kind, ...] | None = None
 
 

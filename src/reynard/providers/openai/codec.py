@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import msgspec
 
-from reynard.core.channels import Channel, ReasoningWord
+from reynard.core.channels import Channel, Quirks
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Kind, Resolved
+from reynard.core.messages import Json
 from reynard.core.reasoning import effort_of
 from reynard.ports.transport import WireRequest
 from reynard.providers.failures import garbled
@@ -44,6 +45,7 @@ PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field n
 
 PATH: Final = "/chat/completions"
 REASONING: Final = ("reasoning", "reasoning_effort", "reasoning_budget")
+BUDGETLESS: Final = ("template", "switch")
 FETCHED: Final[frozenset[Kind]] = frozenset({"image"})
 MOST_INLINE: Final = 48_000_000  # of the 50 MB that OpenAI takes in a request
 
@@ -63,7 +65,7 @@ class OpenAICodec:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
         lacking = channel.carried(generation.model).unsupported
-        fields = (*quirks.unsupported, *lacking, *(REASONING if quirks.reasoning == "none" else ()))
+        fields = (*quirks.unsupported, *lacking, *_wordless(quirks))
         return next((field for field in fields if getattr(generation, field, None) is not None), None)
 
     def intake(self, channel: Channel) -> Intake:
@@ -77,21 +79,23 @@ class OpenAICodec:
         if refused is not None:
             raise UnsupportedOptions(f"The provider of `{generation.model}` has no `{refused}`.", param=refused)
         model = channel.carried(generation.model).upstream
+        quirks = channel.quirks
         body: dict[str, Any] = {
             "model": model,
-            "messages": messages(generation.messages, channel.quirks, media),
+            "messages": messages(generation.messages, quirks, media),
         }
         for field in PASSED:
             value = getattr(generation, field)
             if value is not None:
-                body[field] = value
+                body[quirks.seed if field == "seed" else field] = value
         if generation.output_limit is not None:
-            body[channel.quirks.limit] = generation.output_limit
-        if generation.reasoning is not None or generation.reasoning_budget is not None:
-            _say_reasoning(body, generation, channel.quirks.reasoning)
+            body[quirks.limit] = generation.output_limit
+        _say_reasoning(body, generation, quirks)
         if generation.stream:
             body["stream"] = True
-            body["stream_options"] = _stream_options(generation)
+            if quirks.asks_usage:
+                body["stream_options"] = _stream_options(generation)
+        body.update(quirks.extra)
         path = channel.path.format(model=model, verb="chat/completions") or PATH
         return WireRequest(path=path, body=_encoder.encode(body), stream=generation.stream)
 
@@ -201,6 +205,7 @@ def _settle_delta(choice: WireChunkChoice) -> None:
             delta.reasoning_content = delta.reasoning
         delta.reasoning = None
     if delta.content is not None and not isinstance(delta.content, str):
+        delta.reasoning_content = delta.reasoning_content or _thoughts(delta.content) or None
         delta.content = _joined(delta.content)
     for call in delta.tool_calls or ():
         if call.function is not None and isinstance(call.function.arguments, dict):
@@ -213,6 +218,7 @@ def _answer(message: WireAnswer) -> WireAnswer:
             message.reasoning_content = message.reasoning
         message.reasoning = None
     if message.content is not None and not isinstance(message.content, str):
+        message.reasoning_content = message.reasoning_content or _thoughts(message.content)
         message.content = _joined(message.content)
     for call in message.tool_calls or ():
         if call.function is not None and not isinstance(call.function.arguments, str):
@@ -225,6 +231,13 @@ def _answer(message: WireAnswer) -> WireAnswer:
 def _joined(parts: list[dict[str, Any]]) -> str:
     """Content in parts (Mistral), as the text it is."""
     return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+
+
+def _thoughts(parts: list[dict[str, Any]]) -> str:
+    """The thoughts among content in parts: `{"type": "thinking", "thinking": [{"type": "text", "text"}]}`
+    (https://docs.mistral.ai/capabilities/reasoning)."""
+    thoughts = [part["thinking"] for part in parts if isinstance(part.get("thinking"), list)]
+    return _joined([piece for thought in thoughts for piece in thought if isinstance(piece, dict)])
 
 
 def _finish(reason: str | None) -> str | None:
@@ -245,20 +258,57 @@ def _count(tokens: Number) -> int:
     return 0 if tokens is None or not 0 <= tokens <= MOST_TOKENS else int(tokens)
 
 
-def _say_reasoning(body: dict[str, Any], generation: Generation, word: ReasoningWord) -> None:
+def _wordless(quirks: Quirks) -> tuple[str, ...]:
+    """What a request may say of reasoning, and the channel has no word for."""
+    if quirks.reasoning == "none":
+        return REASONING
+    return ("reasoning_budget",) if quirks.reasoning in BUDGETLESS and not quirks.budget else ()
+
+
+def _say_reasoning(body: dict[str, Any], generation: Generation, quirks: Quirks) -> None:
     """`reasoning` and `reasoning_budget`, in the channel's word; an effort that was said stands."""
-    budget = generation.reasoning_budget
-    wanted = generation.reasoning if generation.reasoning is not None else budget != 0
-    match word:
-        case "effort":
-            guess = "medium" if budget is None else effort_of(budget)
-            body.setdefault("reasoning_effort", guess if wanted else "none")
-        case "thinking":
-            body["thinking"] = {"type": "enabled" if wanted else "disabled"}
-        case "template":
-            body["chat_template_kwargs"] = {"enable_thinking": wanted}
+    budget, effort = generation.reasoning_budget, generation.reasoning_effort
+    wanted = generation.reasoning if generation.reasoning is not None else budget and budget > 0
+    if budget and quirks.budget:
+        body[quirks.budget] = budget
+    match quirks.reasoning:
         case "object":
-            body["reasoning"] = {"max_tokens": budget} if wanted and budget else {"enabled": wanted}
+            _say_in_an_object(body, generation)
+        case "thinking" | "switch" if effort == "none":
+            body.pop("reasoning_effort")
+            body.update(_switched(quirks, on=False))
+        case _ if generation.reasoning is None and budget is None:
+            return
+        case "effort":
+            guess = effort_of(budget) if budget else quirks.effort
+            body.setdefault("reasoning_effort", guess if wanted else "none")
+        case "thinking" if budget and wanted and effort is None:
+            body.update(_switched(quirks, on=True), reasoning_effort=effort_of(budget))
+        case _:
+            body.update(_switched(quirks, on=bool(wanted)))
+
+
+def _switched(quirks: Quirks, *, on: bool) -> Json:
+    """Thinking on or off, where that is a word of its own."""
+    match quirks.reasoning:
+        case "thinking":
+            return {"thinking": {"type": "enabled" if on else "disabled"}}
+        case "template":
+            return {"chat_template_kwargs": {"enable_thinking": on}}
+        case _:
+            return {"reasoning": {"enabled": on}}
+
+
+def _say_in_an_object(body: dict[str, Any], generation: Generation) -> None:
+    """OpenRouter takes one of `effort`, `max_tokens` and `enabled`
+    (https://openrouter.ai/docs/use-cases/reasoning-tokens)."""
+    effort = body.pop("reasoning_effort", None)
+    if effort is not None:
+        body["reasoning"] = {"effort": effort}
+    elif generation.reasoning is not False and generation.reasoning_budget:
+        body["reasoning"] = {"max_tokens": generation.reasoning_budget}
+    elif generation.reasoning is not None or generation.reasoning_budget is not None:
+        body["reasoning"] = {"enabled": bool(generation.reasoning)}
 
 
 def _stream_options(generation: Generation) -> dict[str, bool]:

@@ -1,44 +1,100 @@
 """The turns of a request as OpenAI Chat has them: its own blocks for media, and what each relative calls them."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from reynard.core.channels import Quirks
 from reynard.core.media import Media, Resolved
 from reynard.core.messages import (
+    AskedCall,
     AssistantMessage,
     AudioBlock,
     AudioBytes,
     Block,
+    DeveloperMessage,
     FileBlock,
     FileBytes,
     FileLinkBlock,
+    FunctionCall,
     ImageBlock,
     InputAudioBlock,
+    Json,
     Link,
     Message,
     RefusalBlock,
+    Said,
+    SystemMessage,
+    TextBlock,
     VideoBlock,
 )
 
+JOINED: Final = (SystemMessage, DeveloperMessage, AssistantMessage)
+SentBlock = Any
+"""A block of the client's, or one that only this server has."""
 
-def messages(said: tuple[Message, ...], quirks: Quirks, media: Resolved) -> tuple[Message, ...]:
+
+class InputVideoBlock(Struct, frozen=True, kw_only=True, tag_field="type", tag="input_video"):
+    """llama.cpp's form of a video: base64, as audio has it."""
+
+    input_video: dict[str, str]
+
+
+class Reasoned(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="role", tag="assistant"):
+    """An assistant's turn for a server that calls its thoughts `reasoning`."""
+
+    content: Said | None = None
+    name: str | None = None
+    refusal: str | None = None
+    tool_calls: tuple[AskedCall, ...] | None = None
+    function_call: FunctionCall | None = None
+    reasoning: str | None = None
+    reasoning_details: list[Json] | None = None
+    audio: Json | None = None
+    annotations: list[Json] | None = None
+
+
+Sent = Message | Reasoned
+
+
+def messages(said: tuple[Message, ...], quirks: Quirks, media: Resolved) -> tuple[Sent, ...]:
     """`said`, in the channel's own words; the very same tuple, if there is nothing to change."""
-    if not quirks.takes_reasoning_back and any(map(_has_thoughts, said)):
-        said = tuple(_without_thoughts(message) for message in said)
-    return tuple(_with_media(message, quirks, media) for message in said) if media else said
+    if not quirks.developer or quirks.joins_text:
+        said = tuple(_plainly(message, quirks) for message in said)
+    if media:
+        said = tuple(_with_media(message, quirks, media) for message in said)
+    if any(map(_has_thoughts, said)):
+        return tuple(_with_thoughts(message, quirks) for message in said)
+    return said
+
+
+def _plainly(message: Message, quirks: Quirks) -> Message:
+    """The role and the text of a turn, where a server takes fewer forms of them."""
+    if isinstance(message, DeveloperMessage) and not quirks.developer:
+        message = SystemMessage(content=message.content, name=message.name)
+    if quirks.joins_text and isinstance(message, JOINED) and isinstance(message.content, tuple):
+        texts = [block.text for block in message.content if isinstance(block, TextBlock)]
+        if len(texts) == len(message.content):
+            return replace(message, content="\n".join(texts))
+    return message
 
 
 def _has_thoughts(message: Message) -> bool:
     return isinstance(message, AssistantMessage) and bool(message.reasoning_content or message.reasoning_details)
 
 
-def _without_thoughts(message: Message) -> Message:
-    if not _has_thoughts(message):
+def _with_thoughts(message: Message, quirks: Quirks) -> Sent:
+    """The thoughts of an earlier turn, under the server's name for them, or left out."""
+    if not isinstance(message, AssistantMessage) or not _has_thoughts(message):
         return message
-    return replace(message, reasoning_content=None, reasoning_details=None)
+    details = message.reasoning_details if quirks.takes_details else None
+    thoughts = message.reasoning_content if quirks.takes_reasoning_back else None
+    if quirks.thoughts == "reasoning_content":
+        return replace(message, reasoning_content=thoughts, reasoning_details=details)
+    kept = {field: getattr(message, field) for field in Reasoned.__struct_fields__ if hasattr(message, field)}
+    return Reasoned(**{**kept, "reasoning": thoughts, "reasoning_details": details})
 
 
 def _with_media(message: Message, quirks: Quirks, media: Resolved) -> Message:
@@ -48,13 +104,13 @@ def _with_media(message: Message, quirks: Quirks, media: Resolved) -> Message:
     return replace(message, content=tuple(_blocks(content, quirks, media)))
 
 
-def _blocks(content: Iterable[Block | RefusalBlock], quirks: Quirks, media: Resolved) -> Iterable[Block | RefusalBlock]:
+def _blocks(content: Iterable[Block | RefusalBlock], quirks: Quirks, media: Resolved) -> Iterable[SentBlock]:
     for block in content:
         match block:
             case ImageBlock(image_url=link):
                 yield replace(block, image_url=replace(link, url=media[link.url].uri))
             case VideoBlock(video_url=link):
-                yield VideoBlock(video_url=Link(url=media[link.url].uri))
+                yield _video(media[link.url], quirks)
             case AudioBlock(audio_url=link):
                 yield _audio(media[link.url], quirks)
             case InputAudioBlock(input_audio=audio):
@@ -65,6 +121,12 @@ def _blocks(content: Iterable[Block | RefusalBlock], quirks: Quirks, media: Reso
                 yield replace(block, file=_file(media[data], name))
             case _:
                 yield block
+
+
+def _video(video: Media, quirks: Quirks) -> SentBlock:
+    if quirks.video == "video_url" or video.data is None:
+        return VideoBlock(video_url=Link(url=video.uri))
+    return InputVideoBlock(input_video={"data": video.data})
 
 
 def _audio(audio: Media, quirks: Quirks) -> Block:
