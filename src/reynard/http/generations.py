@@ -109,9 +109,7 @@ class SyncStream(Response):
             if sink.started:
                 await sink.end(error)
             else:
-                response = response_of(error)
-                response.headers.update(sink.headers)
-                await response(scope, receive, send)
+                await sink.refusal(error)(scope, receive, send)
 
 
 class Subscription(Response):

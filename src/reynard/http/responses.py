@@ -16,6 +16,7 @@ from reynard.core.errors import (
     InvalidParam,
     NotFound,
     OffsetOutOfRange,
+    RequestError,
     ReynardError,
     TaskAlreadyFinished,
     TaskNotFound,
@@ -57,7 +58,10 @@ async def create_response(request: Request) -> Response:
     submission = Submission("custom", generation, sync=not asked.background)
     if not asked.background:
         return await _answer(request, submission, caller, asked)
-    task = await engine.submit(submission, caller)
+    try:
+        task = await engine.submit(submission, caller)
+    except RequestError as error:
+        raise requests.in_words(error) from None
     if asked.streams:
         return await _subscribe(request, task, None)
     return _shown((task, None))
@@ -112,6 +116,10 @@ class EventSink(sse.ResponseSink):
             events += translator.feed(chunk)
         await self.write(_lines(events))
 
+    def refusal(self, error: ReynardError) -> Response:
+        """See `ResponseSink`."""
+        return super().refusal(requests.in_words(error))
+
     async def end(self, error: ReynardError | None = None) -> None:
         """The last event says how it ended."""
         if self._translator is None:
@@ -136,7 +144,7 @@ async def _answer(request: Request, submission: Submission, caller: Key, asked: 
                 submission, caller, lambda task_id: headers.update({"x-task-id": task_id})
             )
     except ReynardError as error:
-        failed = response_of(error)
+        failed = response_of(requests.in_words(error))
         failed.headers.update(headers)
         return failed
     frame = stream.frame_of(completion, headers["x-task-id"], asked.known)

@@ -7,13 +7,14 @@ default: `truncation: disabled`, `tool_choice: auto`, `parallel_tool_calls: true
 Agents send most of these with every call, and a channel of another dialect would have to refuse them.
 """
 
-from typing import Annotated, Any, Final, Literal
+import re
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from reynard.core.decoding import decode
-from reynard.core.errors import InvalidParam, UnsupportedOptions
+from reynard.core.errors import InvalidParam, ReynardError, UnsupportedOptions
 from reynard.core.forms import check_count
 from reynard.core.generation import MAX_JSON_DEPTH, Generation, too_deep
 from reynard.core.messages import (
@@ -138,6 +139,21 @@ INCLUDED: Final = frozenset({ENCRYPTED, LOGPROBS})
 STANDARD_TIERS: Final = frozenset({"auto", "default"})
 PLACE_OF: Final = {"messages": "input", "tools": "tools", "response_format": "text"}
 
+NAMES: Final = {
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "messages": "input",
+    "reasoning_effort": "reasoning.effort",
+    "response_format": "text.format",
+    "verbosity": "text.verbosity",
+    "logprobs": "include",
+}
+"""Fields of a Generation that have another name here."""
+
+E = TypeVar("E", bound=ReynardError)
+
+_FIELD = re.compile(rf"`({'|'.join(NAMES)})([^`\w][^`]*)?`")
+_NUMBER = re.compile(r"^\[\d+\]")
 _forms = msgspec.json.Decoder(ResponseForm)
 
 
@@ -164,6 +180,20 @@ def parse(body: bytes) -> Asked:
         if too_deep(getattr(generation, field)):
             raise _too_deep(place)
     return Asked(generation, form.background is True, form.stream is True, _known(form, flat))
+
+
+def in_words(error: E) -> E:
+    """`error`, with the fields of a Generation under the names that they have in this API."""
+    error.message = _FIELD.sub(_renamed, error.message)
+    if error.param is not None:
+        error.param = _FIELD.sub(_renamed, f"`{error.param}`").strip("`")
+    return error
+
+
+def _renamed(found: re.Match[str]) -> str:
+    """A message of a chat may be several items: its number says nothing here."""
+    name, rest = found.group(1), found.group(2) or ""
+    return f"`{NAMES[name]}{_NUMBER.sub('', rest) if name == 'messages' else rest}`"
 
 
 def _refuse(form: ResponseForm) -> None:
