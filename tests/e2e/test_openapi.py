@@ -22,6 +22,10 @@ UNKNOWN_IN_A_QUERY = ["negative_data_rejection"]  # an unknown query parameter i
 OPERATIONS = [
     "createGeneration",
     "createChatCompletion",
+    "createResponse",
+    "getResponse",
+    "cancelResponse",
+    "listInputItems",
     "readStream",
     "getTask",
     "listTasks",

@@ -33,6 +33,20 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         raise malformed(body, error) from None
 
 
+def decode_at(decoder: "msgspec.json.Decoder[T]", part: msgspec.Raw, path: str) -> T:
+    """As `decode`, for a part of a body that is read by itself; an error names the field from `path` on."""
+    try:
+        return decoder.decode(part)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _WHERE.search(text)
+        inner = found.group(1) if found else ""
+        place = f"{path}{'' if not inner or inner.startswith('[') else '.'}{inner}"
+        raise invalid(msgspec.ValidationError(f"{text[: found.start()] if found else text} - at `$.{place}`")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(bytes(part), error) from None
+
+
 def _broken(body: bytes) -> MalformedBody | None:
     """A decoder stops at the first wrong type, before it has seen that the rest is no JSON."""
     try:

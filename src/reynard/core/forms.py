@@ -123,7 +123,7 @@ def parse(body: bytes) -> Submission:
     Raises `MalformedBody` (not JSON), `InvalidForm` (no form, or two), `InvalidParam` (naming the field).
     """
     form = tell(body)
-    _check_count(body)
+    check_count(body)
     asked = decode(_decoders[form], body)
     if isinstance(asked, CustomForm):
         _check(asked)
@@ -133,7 +133,7 @@ def parse(body: bytes) -> Submission:
 
 def parse_chat(body: bytes) -> Generation:
     """The body of `POST /v1/chat/completions`: the custom form, whose `sync` is settled by the path."""
-    _check_count(body)
+    check_count(body)
     asked = cast("CustomForm", decode(_decoders["custom"], body))
     _check(asked)
     return asked
@@ -197,7 +197,7 @@ def _check(generation: Generation) -> None:
             raise InvalidParam(f"`{field}` nests deeper than {MAX_JSON_DEPTH} levels.", param=field)
 
 
-def _check_count(body: bytes) -> None:
+def check_count(body: bytes) -> None:
     """Large media is a few long strings; millions of small values are nothing that a model takes, and slow to read."""
     if len(body) > LONGEST_UNCOUNTED and (
         body.count(b",") > MOST_VALUES or body.count(b"{") + body.count(b"[") > MOST_NESTED

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reynard.core.errors import ReynardError
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
-from reynard.http import described, errors, files, generations, health, models, tasks, uploads
+from reynard.http import described, errors, files, generations, health, models, responses, tasks, uploads
 from reynard.http.presence import ClientGone
 from reynard.http.requests import new_request_id
 from reynard.ports.clock import Clock
@@ -41,6 +41,10 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/v1/tasks/{task_id}", tasks.get_task, methods=["GET"]),
     Route("/v1/llm/generations/{task_id}/stream", generations.read_stream, methods=["GET"]),
     Route("/v1/chat/completions", generations.create_chat_completion, methods=["POST"]),
+    Route("/v1/responses", responses.create_response, methods=["POST"]),
+    Route("/v1/responses/{response_id}", responses.get_response, methods=["GET"]),
+    Route("/v1/responses/{response_id}/cancel", responses.cancel_response, methods=["POST"]),
+    Route("/v1/responses/{response_id}/input_items", responses.list_input_items, methods=["GET"]),
     Route("/v1/tasks", tasks.list_tasks, methods=["GET"]),
     Route("/v1/tasks/{task_id}/cancel", tasks.cancel_task, methods=["POST"]),
     Route("/v1/configs/llm_generations_models", models.generation_models, methods=["GET"]),

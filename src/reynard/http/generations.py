@@ -1,5 +1,7 @@
 """`POST /v1/llm/generations` and its stream; `POST /v1/chat/completions`, the same engine in OpenAI's own shape."""
 
+from collections.abc import Callable
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -13,6 +15,7 @@ from reynard.http import sse, views
 from reynard.http.errors import response_of
 from reynard.http.presence import ClientGone, while_present
 from reynard.http.requests import caller_of, json_body, number, services
+from reynard.ports.chunks import Batch
 
 JSON = "application/json"
 MOST_OFFSET = 2**53
@@ -74,17 +77,27 @@ def _offset(request: Request) -> int:
 
 
 class SyncStream(Response):
-    """The bare OpenAI stream (spec section 2.3). Before the first chunk a failure is a plain error with its status."""
+    """The bare OpenAI stream (spec section 2.3). Before the first chunk a failure is a plain error with its status.
 
-    def __init__(self, request: Request, submission: Submission, caller: Key) -> None:
+    `sink` writes it; that of another API has events of its own.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        submission: Submission,
+        caller: Key,
+        sink: Callable[[Send], sse.ResponseSink] = sse.ResponseSink,
+    ) -> None:
         super().__init__()
+        self._sink = sink
         self._request = request
         self._submission = submission
         self._caller = caller
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Writes as the chunks come."""
-        sink = sse.ResponseSink(send)
+        sink = self._sink(send)
         engine = services(self._request).engine
         try:
             async with while_present(self._request):
@@ -96,18 +109,25 @@ class SyncStream(Response):
             if sink.started:
                 await sink.end(error)
             else:
-                response = response_of(error)
-                response.headers.update(sink.headers)
-                await response(scope, receive, send)
+                await sink.refusal(error)(scope, receive, send)
 
 
 class Subscription(Response):
-    """One reader of a durable stream. When it goes, the task goes on."""
+    """One reader of a durable stream. When it goes, the task goes on. `events` writes a batch from an offset on."""
 
     def __init__(
-        self, request: Request, engine: Engine, task_id: str, offset: int, first: bytes, count: int, ended: bool
+        self,
+        request: Request,
+        engine: Engine,
+        task_id: str,
+        offset: int,
+        first: bytes,
+        count: int,
+        ended: bool,
+        events: Callable[[int, Batch], bytes] = sse.events,
     ) -> None:
         super().__init__()
+        self._events = events
         self._request = request
         self._engine = engine
         self._task_id = task_id
@@ -131,6 +151,6 @@ class Subscription(Response):
             if ended:
                 return
             batch = await self._engine.read(self._task_id, self._offset, services(self._request).ping_s)
-            data = sse.events(self._offset, batch) or sse.PING
+            data = self._events(self._offset, batch) or sse.PING
             self._offset += len(batch.chunks)
             ended = batch.end is not None

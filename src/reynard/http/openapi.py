@@ -7,6 +7,8 @@ import msgspec
 from reynard import __version__
 from reynard.core.chat import Completion
 from reynard.core.forms import FORMS, CustomForm
+from reynard.core.surfaces.responses.answer import Response
+from reynard.core.surfaces.responses.request import ResponseForm
 from reynard.http.base64_upload import Base64Form
 from reynard.http.errors import ErrorEnvelope
 from reynard.http.files import FileDeleted, FileDetails, FileList
@@ -52,6 +54,8 @@ def document() -> Json:
     """The whole description, as OpenAPI 3.1."""
     types = [
         *FORMS.values(),
+        ResponseForm,
+        Response,
         TaskView,
         TaskList,
         Completion,
@@ -121,6 +125,14 @@ def _paths() -> dict[str, Json]:
             ),
         },
         "/files/{token}/{name}": {"get": _read_file()},
+        "/v1/responses": {"post": _respond()},
+        "/v1/responses/{response_id}": {"get": _response()},
+        "/v1/responses/{response_id}/cancel": {
+            "post": _operation(
+                "cancelResponse", "Cancel a response", _json(Response), ("401", "404", "409"), [_response_id()]
+            )
+        },
+        "/v1/responses/{response_id}/input_items": {"get": _input_items()},
         "/healthz": {"get": _open("healthz", "Whether the process lives")},
         "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
     }
@@ -151,6 +163,46 @@ def _chat() -> Json:
     return _operation("createChatCompletion", "OpenAI Chat Completions", answer, SUBMIT_FAILURES) | {
         "requestBody": body
     }
+
+
+def _respond() -> Json:
+    example = {"model": "smollm2-135m", "input": "Name the capital of France."}
+    body = {
+        "required": True,
+        "content": {"application/json": {"schema": _ref(ResponseForm), "example": example}},
+    }
+    answer = _json(Response) | {"text/event-stream": {}}
+    return _operation(
+        "createResponse", "OpenAI Responses; `background` makes it a durable task", answer, SUBMIT_FAILURES
+    ) | {"requestBody": body}
+
+
+def _response() -> Json:
+    parameters = [
+        _response_id(),
+        _parameter("stream", "query", {"type": "boolean"}, "The events of a response in the background."),
+        _parameter(
+            "starting_after",
+            "query",
+            {"type": "integer", "minimum": 0, "maximum": 2**53},
+            "With `stream`: the `sequence_number` of the last event received.",
+        ),
+    ]
+    answer = _json(Response) | {"text/event-stream": {}}
+    failures = ("401", "404", "410", "416", "422", "503")
+    return _operation("getResponse", "A response as it is now, or its events", answer, failures, parameters)
+
+
+def _input_items() -> Json:
+    operation = _operation(
+        "listInputItems", "Always 404: the input of a response is not kept", {}, ("401", "404"), [_response_id()]
+    )
+    del operation["responses"]["200"]
+    return operation
+
+
+def _response_id() -> Json:
+    return _parameter("response_id", "path", {"type": "string"}, "The response's id: `resp_` and the task's.")
 
 
 def _stream() -> Json:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from starlette.responses import Response
 from starlette.types import Send
 
 from reynard.core.errors import ReynardError
-from reynard.http.errors import ErrorEnvelope, body_of
+from reynard.http.errors import ErrorEnvelope, body_of, response_of
 from reynard.ports.chunks import Batch, StreamEnd
 
 HEADERS: Final = [
@@ -81,6 +82,12 @@ class ResponseSink:
             own = [(name.encode(), value.encode()) for name, value in self.headers.items()]
             await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS + own})
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    def refusal(self, error: ReynardError) -> Response:
+        """The answer to a call that failed before its first chunk."""
+        response = response_of(error)
+        response.headers.update(self.headers)
+        return response
 
     async def end(self, error: ReynardError | None = None) -> None:
         """`[DONE]`, or the error in its place."""

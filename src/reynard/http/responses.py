@@ -1,0 +1,233 @@
+"""`/v1/responses`: the same engine for clients of OpenAI's Responses API.
+
+A response is a task by another name. In the background it is a durable one: `starting_after` is an offset in events.
+There is no `DELETE`: a task is what was reserved and spent, and stays.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Send
+
+from reynard.core.catalogue import with_defaults
+from reynard.core.errors import (
+    InvalidParam,
+    NotFound,
+    OffsetOutOfRange,
+    RequestError,
+    ReynardError,
+    TaskAlreadyFinished,
+    TaskNotFound,
+)
+from reynard.core.forms import Submission
+from reynard.core.keys import Key
+from reynard.core.surfaces.responses import answer, stream
+from reynard.core.surfaces.responses import request as requests
+from reynard.core.surfaces.responses.answer import Frame, Repeated
+from reynard.core.surfaces.responses.request import Asked
+from reynard.core.surfaces.responses.stream import Event, Translator
+from reynard.core.task import Status, Task, shown_status
+from reynard.engine.engine import CallCancelled, Found
+from reynard.http import sse
+from reynard.http.errors import response_of
+from reynard.http.generations import JSON, MOST_OFFSET, Subscription, SyncStream
+from reynard.http.presence import while_present
+from reynard.http.requests import caller_of, json_body, number, services
+from reynard.ports.chunks import Batch
+
+SHOWN: dict[Status, answer.Status] = {
+    Status.PENDING: "queued",
+    Status.PROCESSING: "in_progress",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+}
+"""A task's status in OpenAI's words; whether a completed one is `incomplete`, its result tells."""
+
+
+async def create_response(request: Request) -> Response:
+    """`POST /v1/responses`: awaited in place, or in the background."""
+    caller = await caller_of(request)
+    asked = requests.parse(await json_body(request))
+    engine = services(request).engine
+    model = engine.routes.catalogue.find(asked.generation.model)
+    generation = with_defaults(
+        asked.generation, model, "text"
+    )  # the limit is optional in this API, as in a prompt form
+    submission = Submission("custom", generation, sync=not asked.background)
+    if not asked.background:
+        return await _answer(request, submission, caller, asked)
+    try:
+        task = await engine.submit(submission, caller)
+    except RequestError as error:
+        raise requests.in_words(error) from None
+    if asked.streams:
+        return await _subscribe(request, task, None)
+    return _shown((task, None))
+
+
+async def get_response(request: Request) -> Response:
+    """`GET /v1/responses/{id}`: as it is now, or its events (`stream=true`) after one of them."""
+    caller = await caller_of(request)
+    engine = services(request).engine
+    task_id = _task_id(request)
+    after: int | None = number(request, "starting_after", None, least=0, most=MOST_OFFSET, whole=True)
+    if not _flag(request, "stream"):
+        if after is not None:
+            raise InvalidParam("`starting_after` needs `stream=true`.", param="starting_after")
+        return _shown(await engine.find(task_id, caller))
+    return await _subscribe(request, await engine.stream(task_id, caller), after)
+
+
+async def cancel_response(request: Request) -> Response:
+    """`POST /v1/responses/{id}/cancel`: cuts the upstream call. What is cancelled already is answered as it is."""
+    caller = await caller_of(request)
+    engine = services(request).engine
+    task_id = _task_id(request)
+    try:
+        task = await engine.cancel(task_id, caller)
+    except TaskAlreadyFinished:
+        task, _ = await engine.find(task_id, caller)
+        if task.status is not Status.CANCELLED:
+            raise
+    return _shown((task, None))
+
+
+async def list_input_items(request: Request) -> Response:
+    """`GET /v1/responses/{id}/input_items`: refused, for what was sent is not kept."""
+    caller = await caller_of(request)
+    await services(request).engine.find(_task_id(request), caller)
+    raise NotFound("The input of a response is not kept: the client that sent it has it.", param="input_items")
+
+
+class EventSink(sse.ResponseSink):
+    """Events in place of chunks, on the caller's own connection."""
+
+    def __init__(self, send: Send, known: Repeated) -> None:
+        super().__init__(send)
+        self._known = known
+        self._translator: Translator | None = None
+
+    async def put(self, chunks: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        translator, events = self._begun(chunks[0])
+        for chunk in chunks:
+            events += translator.feed(chunk)
+        await self.write(_lines(events))
+
+    def refusal(self, error: ReynardError) -> Response:
+        """See `ResponseSink`."""
+        return super().refusal(requests.in_words(error))
+
+    async def end(self, error: ReynardError | None = None) -> None:
+        """The last event says how it ended."""
+        if self._translator is None:
+            raise AssertionError("a stream that ends well has chunks, and a failure before them is no event")
+        await self.write(_lines(_ending(self._translator, error)), more=False)
+
+    def _begun(self, chunk: bytes) -> tuple[Translator, list[Event]]:
+        if self._translator is not None:
+            return self._translator, []
+        frame = stream.frame_of(chunk, self.headers["x-task-id"], self._known)
+        self._translator = Translator(frame)
+        return self._translator, self._translator.open()
+
+
+async def _answer(request: Request, submission: Submission, caller: Key, asked: Asked) -> Response:
+    if asked.streams:
+        return SyncStream(request, submission, caller, lambda send: EventSink(send, asked.known))
+    headers: dict[str, str] = {}
+    try:
+        async with while_present(request):
+            completion = await services(request).engine.complete(
+                submission, caller, lambda task_id: headers.update({"x-task-id": task_id})
+            )
+    except ReynardError as error:
+        failed = response_of(requests.in_words(error))
+        failed.headers.update(headers)
+        return failed
+    frame = stream.frame_of(completion, headers["x-task-id"], asked.known)
+    body = msgspec.json.encode(Translator(frame).whole(completion))
+    return Response(body, headers=headers, media_type=JSON)
+
+
+async def _subscribe(request: Request, task: Task, after: int | None) -> Response:
+    """The events of a durable task behind number `after`, translated from its first chunk on."""
+    engine = services(request).engine
+    first = await engine.read(task.id, 0, 0.0)
+    translator = Translator(_frame(task))
+    opening = translator.open()
+
+    def events(_: int, batch: Batch) -> bytes:
+        found = [event for chunk in batch.chunks for event in translator.feed(chunk)]
+        return _lines([*found, *_end_of(batch, translator)], after)
+
+    begun = _lines(opening, after) + events(0, first)
+    if after is not None and after >= translator.number:
+        raise OffsetOutOfRange(
+            f"`starting_after` is past the end: the stream has {translator.number} events.", param="starting_after"
+        )
+    subscription = Subscription(request, engine, task.id, 0, begun, len(first.chunks), first.end is not None, events)
+    subscription.headers["x-task-id"] = task.id
+    return subscription
+
+
+def _lines(events: Sequence[Event], after: int | None = None) -> bytes:
+    return b"".join([event.line() for event in events if after is None or event.number > after])
+
+
+def _end_of(batch: Batch, translator: Translator) -> list[Event]:
+    end = batch.end
+    if end is None:
+        return []
+    if end.cancelled:
+        return translator.cancel()
+    if end.error is not None:
+        return translator.fail(answer.failure(end.error.code, end.error.message))
+    return translator.end()
+
+
+def _ending(translator: Translator, error: ReynardError | None) -> list[Event]:
+    match error:
+        case None:
+            return translator.end()
+        case CallCancelled():
+            return translator.cancel()
+        case _:
+            return translator.fail(answer.failure(error.code, error.message))
+
+
+def _shown(found: Found) -> Response:
+    """A task as a Response object."""
+    task, result = found
+    frame = _frame(task)
+    if task.status is Status.COMPLETED and result is not None:
+        shown = Translator(frame).whole(result)
+        if shown.status == "completed":
+            shown = msgspec.structs.replace(shown, completed_at=int(task.ended or task.created))
+    else:
+        error = None if task.error is None else answer.failure(task.error.code, task.error.message)
+        shown = frame.show(SHOWN[shown_status(task)], error=error)
+    return Response(msgspec.json.encode(shown), headers={"x-task-id": task.id}, media_type=JSON)
+
+
+def _frame(task: Task) -> Frame:
+    return Frame(task_id=task.id, created=int(task.created), model=task.model, background=not task.sync)
+
+
+def _task_id(request: Request) -> str:
+    """The task behind the response of the path. Raises `TaskNotFound`."""
+    response_id: str = request.path_params["response_id"]
+    found = answer.task_of(response_id)
+    if found is None:
+        raise TaskNotFound(f"There is no response `{response_id[:80]}`.", param="response_id")
+    return found
+
+
+def _flag(request: Request, name: str) -> bool:
+    """A yes or no of the query string. Raises `InvalidParam`."""
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise InvalidParam(f"`{name}` must be true or false.", param=name)
+    return text == "true"
