@@ -21,47 +21,8 @@ DEFAULT_NAME: Final = "file"
 UNKNOWN_TYPE: Final = "application/octet-stream"
 SNIFFED: Final = 64  # bytes from the start of a file, enough to tell its type
 
-TYPE_OF_EXTENSION: Final[dict[str, str]] = {
-    **TYPE_OF_FORMAT,
-    "bmp": "image/bmp",
-    "svg": "image/svg+xml",
-    "tiff": "image/tiff",
-    "tif": "image/tiff",
-    "avif": "image/avif",
-    "heif": "image/heif",
-    "avi": "video/x-msvideo",
-    "mkv": "video/x-matroska",
-    "m4v": "video/mp4",
-    "oga": "audio/ogg",
-    "opus": "audio/ogg",
-    "htm": "text/html",
-    "xhtml": "application/xhtml+xml",
-    "xml": "application/xml",
-    "text": "text/plain",
-    "log": "text/plain",
-    "yaml": "application/yaml",
-    "yml": "application/yaml",
-    "jsonl": "application/jsonl",
-    "js": "text/javascript",
-    "css": "text/css",
-    "rtf": "application/rtf",
-    "zip": "application/zip",
-    "gz": "application/gzip",
-    "epub": "application/epub+zip",
-    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    "odt": "application/vnd.oasis.opendocument.text",
-    "ods": "application/vnd.oasis.opendocument.spreadsheet",
-    "odp": "application/vnd.oasis.opendocument.presentation",
-    "doc": "application/msword",
-    "xls": "application/vnd.ms-excel",
-    "ppt": "application/vnd.ms-powerpoint",
-}
-"""The media type that a name tells by its extension (lower case, no dot)."""
-
 EXTENSION_OF_TYPE: Final[dict[str, str]] = {
-    **{media_type: extension for extension, media_type in reversed(TYPE_OF_EXTENSION.items())},
+    **{media_type: extension for extension, media_type in reversed(TYPE_OF_FORMAT.items())},
     "audio/mp4": "m4a",
 }
 ZIPPED: Final = frozenset({"docx", "xlsx", "pptx", "odt", "ods", "odp", "epub"})
@@ -181,7 +142,7 @@ def media_type_of(head: bytes, name: str, declared: str = "") -> str:
     A container of many formats (ZIP; MP4, which holds audio too) is told apart by the name.
     """
     extension = extension_of(name)
-    by_name = TYPE_OF_EXTENSION.get(extension)
+    by_name = TYPE_OF_FORMAT.get(extension)
     found = type_of(head, "audio" if by_name is not None and by_name.startswith("audio/") else "file")
     if found == "application/zip" and extension in ZIPPED:
         found = None
