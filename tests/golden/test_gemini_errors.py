@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reynard.core.errors import TASK_ERROR_CODES, GenerationError
+from reynard.providers.failures import FAILOVER, SAYS
 from reynard.providers.gemini import GeminiCodec
 from reynard.providers.gemini.errors import OF_REASON, OF_WORD, of_event
-from reynard.providers.failures import FAILOVER, SAYS
 
 CASES = json.loads((Path(__file__).parent / "gemini" / "errors.json").read_text("utf-8"))
 

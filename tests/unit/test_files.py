@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reynard.core import files
 from reynard.core.files import File, media_type_of, name_of, safe_name, token_of
+from reynard.core.media import TYPE_OF_FORMAT
 
 TOKEN = "a1" * 16
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40
@@ -101,7 +102,7 @@ def test_what_has_no_name_gets_one(said: str | None, media_type: str, name: str)
         (MP4, "a.m4a", "", "audio/mp4"),
         (ZIP, "a.zip", "", "application/zip"),
         (ZIP, "a.png", "", "application/zip"),
-        (ZIP, "a.docx", "", files.TYPE_OF_EXTENSION["docx"]),
+        (ZIP, "a.docx", "", TYPE_OF_FORMAT["docx"]),
         (b"", "a.pdf", "", "application/pdf"),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_name_that_looks_like_youtube_is_not(url: str) -> None:
     ("kind", "head", "form"),
     [
         ("image", "image/png", "png"),
-        ("image", "image/svg+xml", "svg+xml"),
+        ("image", "image/svg+xml", "svg"),
         ("image", "IMAGE/PNG", "png"),
         ("image", "image/png;charset=utf-8", "png"),
         ("audio", "audio/wav", "wav"),

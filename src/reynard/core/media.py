@@ -90,7 +90,7 @@ TYPE_OF_FORMAT: Final[dict[str, str]] = {
     "avif": "image/avif",
     "m4v": "video/mp4",
     "oga": "audio/ogg",
-    "opus": "audio/ogg",
+    "opus": "audio/opus",
     "htm": "text/html",
     "xhtml": "application/xhtml+xml",
     "text": "text/plain",
