@@ -154,8 +154,9 @@ async def test_a_file_is_announced_sent_and_waited_for(google: Google) -> None:
 
 async def test_a_file_that_is_ready_at_once_is_not_asked_after(google: Google) -> None:
     google.script = iter([started(google), sent("ACTIVE")])
-    assert (await uploader(google).upload(b"x", "image/png")).uri
+    assert (await uploader(google).upload(b"x", "video/quicktime")).uri
     assert len(google.calls) == 2
+    assert google.calls[0].headers["x-goog-upload-header-content-type"] == "video/mov"  # as the request will name it
 
 
 @pytest.mark.parametrize("said", [None, "", "soon", "99999-01-01T00:00:00Z"])

@@ -223,6 +223,15 @@ def test_nemotron_takes_audio_as_wav_or_mpeg(media_type: str, taken: bool) -> No
         refused(RuleViolation, NEMOTRON, source)
 
 
+def test_the_shipped_gemini_channel_tells_each_model_to_think_in_its_own_way() -> None:
+    settings = config.load(None, {"GEMINI_API_KEY": "k"})
+    channel = next(channel for channel in settings.channels if channel.name == "gemini")
+    carried = config.channel_of(channel, settings.models).models
+    assert {model.id: model.thinking for model in carried} == dict(
+        zip(GEMINI, ["budget", "level", "level"], strict=True)
+    )
+
+
 @pytest.mark.parametrize("model", GEMINI)
 @pytest.mark.parametrize(
     ("kind", "url", "taken"),
