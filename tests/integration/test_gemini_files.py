@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -68,8 +69,8 @@ class Google:
             writer.close()
 
 
-@pytest.fixture
-async def google() -> AsyncIterator[Google]:
+@asynccontextmanager
+async def running() -> AsyncIterator[Google]:
     served = Google()
     server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
     served.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -78,6 +79,12 @@ async def google() -> AsyncIterator[Google]:
     for writer in served.writers:
         writer.close()
     await server.wait_closed()
+
+
+@pytest.fixture
+async def google() -> AsyncIterator[Google]:
+    async with running() as served:
+        yield served
 
 
 class Keys:
@@ -111,7 +118,8 @@ def asked(state: str, **more: Any) -> Reply:
 
 
 def error(status: int, word: str) -> Reply:
-    return Reply(status, json.dumps({"error": {"code": status, "message": "for AIzaSyA-abcdefghijklm1", "status": word}}).encode())
+    said = {"code": status, "message": "for AIzaSyA-abcdefghijklm1", "status": word}
+    return Reply(status, json.dumps({"error": said}).encode())
 
 
 def uploader(google: Google, **more: Any) -> GeminiUploader:
@@ -146,8 +154,9 @@ async def test_a_file_is_announced_sent_and_waited_for(google: Google) -> None:
 
 async def test_a_file_that_is_ready_at_once_is_not_asked_after(google: Google) -> None:
     google.script = iter([started(google), sent("ACTIVE")])
-    assert (await uploader(google).upload(b"x", "image/png")).uri
+    assert (await uploader(google).upload(b"x", "video/quicktime")).uri
     assert len(google.calls) == 2
+    assert google.calls[0].headers["x-goog-upload-header-content-type"] == "video/mov"  # as the request will name it
 
 
 @pytest.mark.parametrize("said", [None, "", "soon", "99999-01-01T00:00:00Z"])
@@ -218,6 +227,16 @@ async def test_a_failure_is_one_of_the_task(google: Google, script: Script, code
     assert len(google.calls) == len(replies)
     for secret in ("AIza", "127.0.0.1", "http:"):
         assert secret not in caught.value.message
+
+
+async def test_the_bytes_are_sent_nowhere_else(google: Google) -> None:
+    async with running() as other:
+        google.script = iter([started(other)])
+        other.script = iter([sent("ACTIVE")])
+        with pytest.raises(GenerationError) as caught:
+            await uploader(google).upload(b"x", "video/mp4")
+        assert (caught.value.code, caught.value.failover) == ("upstream_error", True)
+        assert other.calls == []
 
 
 async def test_a_wait_that_google_asks_for_is_kept(google: Google) -> None:

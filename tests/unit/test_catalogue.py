@@ -223,6 +223,42 @@ def test_nemotron_takes_audio_as_wav_or_mpeg(media_type: str, taken: bool) -> No
         refused(RuleViolation, NEMOTRON, source)
 
 
+def test_the_shipped_gemini_channel_tells_each_model_to_think_in_its_own_way() -> None:
+    settings = config.load(None, {"GEMINI_API_KEY": "k"})
+    channel = next(channel for channel in settings.channels if channel.name == "gemini")
+    carried = config.channel_of(channel, settings.models).models
+    assert {model.id: model.thinking for model in carried} == dict(
+        zip(GEMINI, ["budget", "level", "level"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("model", GEMINI)
+@pytest.mark.parametrize(
+    ("kind", "url", "taken"),
+    [
+        *[("image", f"https://example.org/a.{form}", True) for form in ("png", "jpg", "jpeg", "webp", "heic", "heif")],
+        *[("image", f"https://example.org/{name}", True) for name in ("a", "a.php", "a.v2", "?f=a.gif")],
+        *[("image", f"https://example.org/a.{form}", False) for form in ("gif", "mp4", "pdf")],
+        *[
+            ("file", f"https://example.org/a.{form}", True)
+            for form in ("pdf", "txt", "md", "csv", "json", "xml", "aspx")
+        ],
+        ("file", "https://example.org/a.png", False),
+        *[("file", f"data:{kind};base64,AAAA", True) for kind in ("application/pdf", "text/xml", "application/rtf")],
+        ("file", "data:application/zip;base64,AAAA", False),
+        *[("video", f"data:video/{kind};base64,AAAA", True) for kind in ("mp4", "x-msvideo", "x-flv", "3gpp", "wmv")],
+        ("video", "data:video/x-matroska;base64,AAAA", False),
+        ("image", "data:image/gif;base64,AAAA", False),
+    ],
+)
+def test_gemini_takes_what_google_documents(model: str, kind: str, url: str, taken: bool) -> None:
+    """What an address ends in tells the format of an image or a document only where it is the name of one."""
+    if taken:
+        judge(model, block(kind, url))
+    else:
+        assert refused(RuleViolation, model, block(kind, url)).code == "model_rule_violation"
+
+
 def test_audio_that_does_not_say_its_format_is_let_through() -> None:
     judge(NEMOTRON, block("audio", "https://example.org/speech"))
 

@@ -19,6 +19,7 @@ import wreq
 from reynard.core.errors import GenerationError
 from reynard.ports.media import Uploaded
 from reynard.ports.transport import ConnectionBroken
+from reynard.providers.gemini.contents import GOOGLES
 from reynard.providers.gemini.errors import failed, garbled, of_status
 from reynard.providers.gemini.wire import WireFile, WireUploaded
 from reynard.providers.http import BROKEN, NOT_SENT, HTTPResponse
@@ -87,7 +88,7 @@ class GeminiUploader:
             "x-goog-upload-protocol": "resumable",
             "x-goog-upload-command": "start",
             "x-goog-upload-header-content-length": str(size),
-            "x-goog-upload-header-content-type": media_type,
+            "x-goog-upload-header-content-type": GOOGLES.get(media_type, media_type),
         }
         async with self._call(wreq.Method.POST, self._base_url + START, announced, _METADATA) as response:
             await _body(response)
