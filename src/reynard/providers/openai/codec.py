@@ -6,16 +6,14 @@ from typing import Any, Final
 
 import msgspec
 
-from reynard.core.channels import Channel, Quirks
+from reynard.core.channels import Channel
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Kind, Resolved
-from reynard.core.messages import Json
-from reynard.core.reasoning import effort_of
 from reynard.ports.transport import WireRequest
 from reynard.providers.failures import garbled
-from reynard.providers.openai import errors
+from reynard.providers.openai import errors, reasoning
 from reynard.providers.openai.messages import messages
 from reynard.providers.openai.wire import (
     Number,
@@ -44,8 +42,6 @@ PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field n
 """Parameters that go through under their own name."""
 
 PATH: Final = "/chat/completions"
-REASONING: Final = ("reasoning", "reasoning_effort", "reasoning_budget")
-BUDGETLESS: Final = ("template", "switch")
 FETCHED: Final[frozenset[Kind]] = frozenset({"image"})
 MOST_INLINE: Final = 48_000_000  # of the 50 MB that OpenAI takes in a request
 
@@ -65,7 +61,7 @@ class OpenAICodec:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
         lacking = channel.carried(generation.model).unsupported
-        fields = (*quirks.unsupported, *lacking, *_wordless(quirks))
+        fields = (*quirks.unsupported, *lacking, *reasoning.wordless(quirks))
         return next((field for field in fields if getattr(generation, field, None) is not None), None)
 
     def intake(self, channel: Channel) -> Intake:
@@ -90,7 +86,7 @@ class OpenAICodec:
                 body[quirks.seed if field == "seed" else field] = value
         if generation.output_limit is not None:
             body[quirks.limit] = generation.output_limit
-        _say_reasoning(body, generation, quirks)
+        reasoning.say(body, generation, quirks)
         if generation.stream:
             body["stream"] = True
             if quirks.asks_usage:
@@ -256,59 +252,6 @@ def _counted(usage: WireUsage | None) -> WireUsage | None:
 def _count(tokens: Number) -> int:
     """A number of tokens that can be one."""
     return 0 if tokens is None or not 0 <= tokens <= MOST_TOKENS else int(tokens)
-
-
-def _wordless(quirks: Quirks) -> tuple[str, ...]:
-    """What a request may say of reasoning, and the channel has no word for."""
-    if quirks.reasoning == "none":
-        return REASONING
-    return ("reasoning_budget",) if quirks.reasoning in BUDGETLESS and not quirks.budget else ()
-
-
-def _say_reasoning(body: dict[str, Any], generation: Generation, quirks: Quirks) -> None:
-    """`reasoning` and `reasoning_budget`, in the channel's word; an effort that was said stands."""
-    budget, effort = generation.reasoning_budget, generation.reasoning_effort
-    wanted = generation.reasoning if generation.reasoning is not None else budget and budget > 0
-    if budget and quirks.budget:
-        body[quirks.budget] = budget
-    match quirks.reasoning:
-        case "object":
-            _say_in_an_object(body, generation)
-        case "thinking" | "switch" if effort == "none":
-            body.pop("reasoning_effort")
-            body.update(_switched(quirks, on=False))
-        case _ if generation.reasoning is None and budget is None:
-            return
-        case "effort":
-            guess = effort_of(budget) if budget else quirks.effort
-            body.setdefault("reasoning_effort", guess if wanted else "none")
-        case "thinking" if budget and wanted and effort is None:
-            body.update(_switched(quirks, on=True), reasoning_effort=effort_of(budget))
-        case _:
-            body.update(_switched(quirks, on=bool(wanted)))
-
-
-def _switched(quirks: Quirks, *, on: bool) -> Json:
-    """Thinking on or off, where that is a word of its own."""
-    match quirks.reasoning:
-        case "thinking":
-            return {"thinking": {"type": "enabled" if on else "disabled"}}
-        case "template":
-            return {"chat_template_kwargs": {"enable_thinking": on}}
-        case _:
-            return {"reasoning": {"enabled": on}}
-
-
-def _say_in_an_object(body: dict[str, Any], generation: Generation) -> None:
-    """OpenRouter takes one of `effort`, `max_tokens` and `enabled`
-    (https://openrouter.ai/docs/use-cases/reasoning-tokens)."""
-    effort = body.pop("reasoning_effort", None)
-    if effort is not None:
-        body["reasoning"] = {"effort": effort}
-    elif generation.reasoning is not False and generation.reasoning_budget:
-        body["reasoning"] = {"max_tokens": generation.reasoning_budget}
-    elif generation.reasoning is not None or generation.reasoning_budget is not None:
-        body["reasoning"] = {"enabled": bool(generation.reasoning)}
 
 
 def _stream_options(generation: Generation) -> dict[str, bool]:
