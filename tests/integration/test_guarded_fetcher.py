@@ -52,8 +52,9 @@ def public() -> Iterator[MediaServer]:
     plays = {
         "/a.png": whole(PNG),
         "/slow": drips(OK + b"\r\n", b"x", 0.02),
+        "/silent": drips(b"", b"", 60),
         "/steady": drips(OK + b"\r\n", b"x" * 2_000, 0.02),
-        "/two": says(OK + b"content-length: 200000\r\n\r\n", b"x" * 200_000),
+        "/large": says(OK + b"content-length: 3000000\r\n\r\n", b"x" * 3_000_000),
         "/to-metadata": redirects("http://169.254.169.254/latest/meta-data/"),
         "/to-mapped": redirects("http://[::ffff:169.254.169.254]/"),
         "/to-number": redirects("http://2130706433/"),
@@ -247,13 +248,21 @@ async def test_a_steady_pace_goes_on_to_the_end_of_the_whole_time(public: MediaS
 
 
 async def test_a_slow_reader_is_not_the_servers_fault(public: MediaServer) -> None:
-    fetcher = GuardedFetcher(FetchRules(allow_private_networks=True, pace_s=0.2))
-    size = 0
-    async with fetcher.open(public.url + "/two", 1_000_000) as opened:
+    fetcher = GuardedFetcher(FetchRules(allow_private_networks=True, pace_s=0.1))
+    sizes = []
+    async with fetcher.open(public.url + "/large", 3_000_000) as opened:
         async for part in opened.parts():
-            size += len(part)
-            await asyncio.sleep(0.25)
-    assert size == 200_000
+            sizes.append(len(part))
+            if len(sizes) % 10 == 1:
+                await asyncio.sleep(0.15)
+    assert sum(sizes) == 3_000_000
+
+
+async def test_a_head_that_does_not_come_ends_before_the_whole_time(public: MediaServer) -> None:
+    fetcher = GuardedFetcher(FetchRules(allow_private_networks=True, head_s=0.2))
+    began = time.monotonic()
+    assert (await refused(fetcher, public.url + "/silent")).message == guarded.FAILED
+    assert 0.2 <= time.monotonic() - began < 2
 
 
 async def test_what_the_reader_raises_is_left_alone(public: MediaServer) -> None:
@@ -279,7 +288,7 @@ async def test_a_reader_that_leaves_takes_the_connection_along(public: MediaServ
         assert await asyncio.to_thread(gone.wait, 2)
         gone.clear()
         reading = asyncio.ensure_future(read(fetcher, server.url + "/"))
-        while server.accepted < 2:
+        while len(server.seen) < 2:
             await asyncio.sleep(0)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -26,8 +26,8 @@ from reynard.providers.fetcher.guarded import FAILED
 CATALOGUE = '[[models]]\nid = "eye"\ncapabilities = ["text", "vision", "video", "audio", "file"]\n'
 MAX_BYTES = 2_000_000
 TIMEOUT_S = 7.0
-MOST_MEMORY = 60_000_000
-"""Above what the gateway held before: some times MAX_BYTES, for fetches at once, and what allocators keep."""
+MOST_MEMORY = 120_000_000
+"""At the peak, of the whole process. It starts with some 45 MB, and a bomb of the tests unpacks to 200."""
 
 
 def config(upstream: Upstream, media: str) -> str:
@@ -305,14 +305,13 @@ def test_a_request_carries_nothing_of_the_gateway(unguarded: Gateway, hostile: M
 
 @pytest.mark.parametrize("path", BAD)
 def test_what_is_ill_behaved_is_refused(unguarded: Gateway, hostile: MediaServer, path: str) -> None:
-    ask(unguarded, hostile.url + "/good.png")
-    held, began = unguarded.resident_bytes, time.monotonic()
+    began = time.monotonic()
     response = ask(unguarded, hostile.url + path)
     assert time.monotonic() - began < 4
     assert (response.status_code, response.json()["error"]["code"]) == (422, BAD[path][1]), response.text
     secrets = (str(hostile.port), "127.0.0.1:", "169.254", "upstream-secret", "passwd", "gopher", path)
     assert_told_to_nobody(unguarded, response, *secrets)
-    assert unguarded.resident_bytes - held < MOST_MEMORY
+    assert peak_bytes(unguarded) < MOST_MEMORY
 
 
 def test_five_redirects_and_no_more(unguarded: Gateway, hostile: MediaServer) -> None:
@@ -363,7 +362,7 @@ def test_nothing_is_left_behind(unguarded: Gateway, hostile: MediaServer) -> Non
             response.status_code for response in pool.map(lambda path: ask(unguarded, hostile.url + path), paths)
         } == {422}
     assert len(list(descriptors.iterdir())) <= before + 8  # the client's own, kept alive
-    assert peak_bytes(unguarded) < 250_000_000
+    assert peak_bytes(unguarded) < MOST_MEMORY
     assert "Traceback" not in log_of(unguarded)
 
 

@@ -287,6 +287,12 @@ def test_an_address_is_written_anew(url: str, written: str) -> None:
     assert target(url).url == written
 
 
+@pytest.mark.parametrize("who", ["user", "user:secret", ":secret", ""])
+def test_credentials_are_refused_as_such(who: str) -> None:
+    with pytest.raises(Refused, match="credentials"):
+        target(f"https://{who}@example.org/a.png")
+
+
 def test_every_port_that_is_not_bad_is_taken() -> None:
     for port in [*range(1, 11_000), 65_535]:
         if port not in BAD_PORTS:
