@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.media import OK, PNG, MediaServer, drips, media_server, redirects, says, whole
 
 from reynard.core.errors import GenerationError
-from reynard.providers.fetcher import FetchRules, GuardedFetcher, address, guarded, lookup
+from reynard.providers.fetcher import FetchRules, GuardedFetcher, address, guarded
 from reynard.providers.fetcher.address import Address, Refused, target
 from reynard.providers.fetcher.lookup import MOST_LOOKUPS, Lookup
 
@@ -208,7 +208,7 @@ async def test_look_ups_that_hang_hold_up_neither_the_loop_nor_the_end(monkeypat
         released.wait(20)
         raise socket.gaierror
 
-    monkeypatch.setattr(lookup.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     look = Lookup(absolute=True)
     fetcher = GuardedFetcher(FetchRules(lookup_s=0.2), look)
     began = time.monotonic()

@@ -155,7 +155,7 @@ PRIVATE = [
 def test_no_private_address_is_reached(guarded: Gateway, canary: MediaServer, url: str) -> None:
     before, began = canary.accepted, time.monotonic()
     response = ask(guarded, url.format(port=canary.port))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     assert (response.status_code, response.json()["error"]["code"]) == (422, "media_fetch_failed")
     assert response.json()["error"]["message"] == FAILED  # the same for all, whatever the address is
     authority = url.split("/")[2].format(port=canary.port)
@@ -307,7 +307,7 @@ def test_a_request_carries_nothing_of_the_gateway(unguarded: Gateway, hostile: M
 def test_what_is_ill_behaved_is_refused(unguarded: Gateway, hostile: MediaServer, path: str) -> None:
     began = time.monotonic()
     response = ask(unguarded, hostile.url + path)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6
     assert (response.status_code, response.json()["error"]["code"]) == (422, BAD[path][1]), response.text
     secrets = (str(hostile.port), "127.0.0.1:", "169.254", "upstream-secret", "passwd", "gopher", path)
     assert_told_to_nobody(unguarded, response, *secrets)
@@ -335,7 +335,7 @@ def test_the_slow_are_given_up_and_hold_up_nobody(unguarded: Gateway, hostile: M
         began = time.monotonic()
         with unguarded.client() as client:
             assert client.post("/v1/llm/generations", json=text_request(model="eye", sync=True)).status_code == 200
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4  # before the first of them has ended
         for path, call in calls.items():
             response = call.result()
             assert (path, response.status_code) == (path, 422)
@@ -343,13 +343,13 @@ def test_the_slow_are_given_up_and_hold_up_nobody(unguarded: Gateway, hostile: M
             assert_told_to_nobody(unguarded, response, str(hostile.port), path)
     for path in ("/a-byte-a-minute", "/a-byte-now-and-then", "/a-chunk-now-and-then", "/silence-after-the-head"):
         assert ended[path] < TIMEOUT_S - 0.5, ended  # the pace, not the whole time
-    assert max(ended.values()) < TIMEOUT_S + 2, ended
+    assert max(ended.values()) < TIMEOUT_S + 4, ended
 
 
 def test_hints_without_end(unguarded: Gateway, hostile: MediaServer) -> None:
     began = time.monotonic()
     assert ask(unguarded, hostile.url + "/hints-without-end").json()["error"]["message"] == FAILED
-    assert time.monotonic() - began < TIMEOUT_S + 2
+    assert time.monotonic() - began < TIMEOUT_S + 4
 
 
 def test_nothing_is_left_behind(unguarded: Gateway, hostile: MediaServer) -> None:

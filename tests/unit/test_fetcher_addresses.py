@@ -143,7 +143,7 @@ def test_a_number_in_any_spelling_is_that_address(host: str, scheme: str) -> Non
     found = target(f"{scheme}://{host}:8080/a.png")
     assert (found.address, found.host) == (IPv4Address("127.0.0.1"), "127.0.0.1")
     assert found.url == f"{scheme.lower()}://127.0.0.1:8080/a.png"
-    assert not is_open(found.address)
+    assert not is_open(IPv4Address(found.host))
 
 
 @pytest.mark.parametrize("address", CLOSED)
