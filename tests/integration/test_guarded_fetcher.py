@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.media import OK, PNG, MediaServer, drips, media_server, redirects, says, whole
 
 from reynard.core.errors import GenerationError
-from reynard.providers.fetcher import FetchRules, GuardedFetcher, address, guarded, lookup
+from reynard.providers.fetcher import FetchRules, GuardedFetcher, address, guarded
 from reynard.providers.fetcher.address import Address, Refused, target
 from reynard.providers.fetcher.lookup import MOST_LOOKUPS, Lookup
 
@@ -52,8 +52,8 @@ def public() -> Iterator[MediaServer]:
     plays = {
         "/a.png": whole(PNG),
         "/slow": drips(OK + b"\r\n", b"x", 0.02),
+        "/silent": drips(b"", b"", 60),
         "/steady": drips(OK + b"\r\n", b"x" * 2_000, 0.02),
-        "/two": says(OK + b"content-length: 200000\r\n\r\n", b"x" * 200_000),
         "/to-metadata": redirects("http://169.254.169.254/latest/meta-data/"),
         "/to-mapped": redirects("http://[::ffff:169.254.169.254]/"),
         "/to-number": redirects("http://2130706433/"),
@@ -207,7 +207,7 @@ async def test_look_ups_that_hang_hold_up_neither_the_loop_nor_the_end(monkeypat
         released.wait(20)
         raise socket.gaierror
 
-    monkeypatch.setattr(lookup.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     look = Lookup(absolute=True)
     fetcher = GuardedFetcher(FetchRules(lookup_s=0.2), look)
     began = time.monotonic()
@@ -246,14 +246,27 @@ async def test_a_steady_pace_goes_on_to_the_end_of_the_whole_time(public: MediaS
     assert 1 <= time.monotonic() - began < 3
 
 
-async def test_a_slow_reader_is_not_the_servers_fault(public: MediaServer) -> None:
-    fetcher = GuardedFetcher(FetchRules(allow_private_networks=True, pace_s=0.2))
-    size = 0
-    async with fetcher.open(public.url + "/two", 1_000_000) as opened:
-        async for part in opened.parts():
-            size += len(part)
-            await asyncio.sleep(0.25)
-    assert size == 200_000
+async def test_a_slow_reader_is_not_the_servers_fault() -> None:
+    def play(connection: socket.socket, ended: threading.Event) -> None:
+        connection.sendall(OK + b"content-length: 70001\r\n\r\n" + b"x" * 70_000)
+        ended.wait(0.7)
+        connection.sendall(b"x")
+
+    with media_server({"/": play}, PUBLIC) as server:
+        fetcher = GuardedFetcher(FetchRules(allow_private_networks=True, pace_s=0.5))
+        sizes = []
+        async with fetcher.open(server.url + "/", 1_000_000) as opened:
+            async for part in opened.parts():
+                sizes.append(len(part))
+                await asyncio.sleep(0.6)
+    assert sum(sizes) == 70_001
+
+
+async def test_a_head_that_does_not_come_ends_before_the_whole_time(public: MediaServer) -> None:
+    fetcher = GuardedFetcher(FetchRules(allow_private_networks=True, head_s=0.2))
+    began = time.monotonic()
+    assert (await refused(fetcher, public.url + "/silent")).message == guarded.FAILED
+    assert 0.2 <= time.monotonic() - began < 2
 
 
 async def test_what_the_reader_raises_is_left_alone(public: MediaServer) -> None:
@@ -279,7 +292,7 @@ async def test_a_reader_that_leaves_takes_the_connection_along(public: MediaServ
         assert await asyncio.to_thread(gone.wait, 2)
         gone.clear()
         reading = asyncio.ensure_future(read(fetcher, server.url + "/"))
-        while server.accepted < 2:
+        while len(server.seen) < 2:
             await asyncio.sleep(0)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -26,8 +26,8 @@ from reynard.providers.fetcher.guarded import FAILED
 CATALOGUE = '[[models]]\nid = "eye"\ncapabilities = ["text", "vision", "video", "audio", "file"]\n'
 MAX_BYTES = 2_000_000
 TIMEOUT_S = 7.0
-MOST_MEMORY = 60_000_000
-"""Above what the gateway held before: some times MAX_BYTES, for fetches at once, and what allocators keep."""
+MOST_MEMORY = 120_000_000
+"""At the peak, of the whole process. It starts with some 45 MB, and a bomb of the tests unpacks to 200."""
 
 
 def config(upstream: Upstream, media: str) -> str:
@@ -155,7 +155,7 @@ PRIVATE = [
 def test_no_private_address_is_reached(guarded: Gateway, canary: MediaServer, url: str) -> None:
     before, began = canary.accepted, time.monotonic()
     response = ask(guarded, url.format(port=canary.port))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     assert (response.status_code, response.json()["error"]["code"]) == (422, "media_fetch_failed")
     assert response.json()["error"]["message"] == FAILED  # the same for all, whatever the address is
     authority = url.split("/")[2].format(port=canary.port)
@@ -305,14 +305,13 @@ def test_a_request_carries_nothing_of_the_gateway(unguarded: Gateway, hostile: M
 
 @pytest.mark.parametrize("path", BAD)
 def test_what_is_ill_behaved_is_refused(unguarded: Gateway, hostile: MediaServer, path: str) -> None:
-    ask(unguarded, hostile.url + "/good.png")
-    held, began = unguarded.resident_bytes, time.monotonic()
+    began = time.monotonic()
     response = ask(unguarded, hostile.url + path)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 6
     assert (response.status_code, response.json()["error"]["code"]) == (422, BAD[path][1]), response.text
     secrets = (str(hostile.port), "127.0.0.1:", "169.254", "upstream-secret", "passwd", "gopher", path)
     assert_told_to_nobody(unguarded, response, *secrets)
-    assert unguarded.resident_bytes - held < MOST_MEMORY
+    assert peak_bytes(unguarded) < MOST_MEMORY
 
 
 def test_five_redirects_and_no_more(unguarded: Gateway, hostile: MediaServer) -> None:
@@ -336,7 +335,7 @@ def test_the_slow_are_given_up_and_hold_up_nobody(unguarded: Gateway, hostile: M
         began = time.monotonic()
         with unguarded.client() as client:
             assert client.post("/v1/llm/generations", json=text_request(model="eye", sync=True)).status_code == 200
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4  # before the first of them has ended
         for path, call in calls.items():
             response = call.result()
             assert (path, response.status_code) == (path, 422)
@@ -344,13 +343,13 @@ def test_the_slow_are_given_up_and_hold_up_nobody(unguarded: Gateway, hostile: M
             assert_told_to_nobody(unguarded, response, str(hostile.port), path)
     for path in ("/a-byte-a-minute", "/a-byte-now-and-then", "/a-chunk-now-and-then", "/silence-after-the-head"):
         assert ended[path] < TIMEOUT_S - 0.5, ended  # the pace, not the whole time
-    assert max(ended.values()) < TIMEOUT_S + 2, ended
+    assert max(ended.values()) < TIMEOUT_S + 4, ended
 
 
 def test_hints_without_end(unguarded: Gateway, hostile: MediaServer) -> None:
     began = time.monotonic()
     assert ask(unguarded, hostile.url + "/hints-without-end").json()["error"]["message"] == FAILED
-    assert time.monotonic() - began < TIMEOUT_S + 2
+    assert time.monotonic() - began < TIMEOUT_S + 4
 
 
 def test_nothing_is_left_behind(unguarded: Gateway, hostile: MediaServer) -> None:
@@ -363,7 +362,7 @@ def test_nothing_is_left_behind(unguarded: Gateway, hostile: MediaServer) -> Non
             response.status_code for response in pool.map(lambda path: ask(unguarded, hostile.url + path), paths)
         } == {422}
     assert len(list(descriptors.iterdir())) <= before + 8  # the client's own, kept alive
-    assert peak_bytes(unguarded) < 250_000_000
+    assert peak_bytes(unguarded) < MOST_MEMORY
     assert "Traceback" not in log_of(unguarded)
 
 

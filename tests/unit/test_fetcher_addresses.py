@@ -143,7 +143,7 @@ def test_a_number_in_any_spelling_is_that_address(host: str, scheme: str) -> Non
     found = target(f"{scheme}://{host}:8080/a.png")
     assert (found.address, found.host) == (IPv4Address("127.0.0.1"), "127.0.0.1")
     assert found.url == f"{scheme.lower()}://127.0.0.1:8080/a.png"
-    assert not is_open(found.address)
+    assert not is_open(IPv4Address(found.host))
 
 
 @pytest.mark.parametrize("address", CLOSED)
@@ -285,6 +285,12 @@ def test_what_is_no_plain_address_is_refused(url: str) -> None:
 )
 def test_an_address_is_written_anew(url: str, written: str) -> None:
     assert target(url).url == written
+
+
+@pytest.mark.parametrize("who", ["user", "user:secret", ":secret", ""])
+def test_credentials_are_refused_as_such(who: str) -> None:
+    with pytest.raises(Refused, match="credentials"):
+        target(f"https://{who}@example.org/a.png")
 
 
 def test_every_port_that_is_not_bad_is_taken() -> None:
