@@ -117,7 +117,7 @@ def _spoken(said: tuple[Message, ...], media: Resolved, thoughts: bool) -> Itera
             case AssistantMessage():
                 answered = list(_answered(message))
                 if answered:  # a turn must not be thoughts alone
-                    yield "assistant", [*(_thoughts(message) if thoughts else ()), *answered]
+                    yield "assistant", [*(signed_thoughts(message) if thoughts else ()), *answered]
 
 
 def _is_no_result(block: Json) -> bool:
@@ -138,7 +138,8 @@ def _answered(message: AssistantMessage) -> Iterator[Json]:
     yield from map(_call, message.tool_calls or ())
 
 
-def _thoughts(message: AssistantMessage) -> Iterator[Json]:
+def signed_thoughts(message: AssistantMessage) -> Iterator[Json]:
+    """What Anthropic signed or sealed of a turn's thoughts, in its own blocks."""
     for detail in own(message.reasoning_details, ANTHROPIC):
         match detail:
             case {"type": "reasoning.text", "text": str(text), "signature": str(signature)} if signature:

@@ -7,7 +7,8 @@ from msgspec import Struct
 from reynard.core.channels import Channel
 from reynard.core.generation import Generation
 from reynard.core.messages import AssistantMessage, Json, Message, UserMessage
-from reynard.core.reasoning import ANTHROPIC, SHARE_OF, effort_of, own
+from reynard.core.reasoning import SHARE_OF, effort_of
+from reynard.providers.anthropic.messages import signed_thoughts
 
 DEFAULT_LIMIT: Final = 4096
 """`max_tokens` where the request has none: Anthropic needs one."""
@@ -43,9 +44,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan(generation: Generation, channel: Channel) -> Plan:
     """How `generation` is told to think, and its `max_tokens`.
 
-    Adaptive models are told to, and how hard; what they think counts towards the limit. The others get a budget: the one that was said, or the share of the limit
-    that the effort stands for (`medium` where none was said), and at least Anthropic's minimum. Where the limit would
-    leave nothing for the answer, the budget is put on top of it: the limit then counts the answer alone.
+    Adaptive models are told to, and how hard; what they think counts towards the limit. The others get a budget: the
+    one that was said, or the share of the limit that the effort stands for (`medium` where none was said), and at least
+    Anthropic's minimum. Where the limit would leave nothing for the answer, the budget is put on top of it: the limit
+    then counts the answer alone.
 
     With a budget, Anthropic refuses a turn with tools that goes on without the thoughts that it began with. A client
     that did not send them back gets this one call without thinking.
@@ -99,4 +101,4 @@ def _goes_on_without_thoughts(messages: tuple[Message, ...], are_sent: bool) -> 
             break
     if not rounds or not rounds[0].tool_calls:
         return False
-    return not (are_sent and any(own(message.reasoning_details, ANTHROPIC) for message in rounds))
+    return not (are_sent and any(list(signed_thoughts(message)) for message in rounds))
