@@ -169,7 +169,6 @@ class Translator:
                 if self._live is not None:
                     yield from self._live.take(piece)
             yield from self._close(status)
-        self._waiting = {}
 
     def _ended(self) -> tuple[list[Event], Response]:
         cut = sorted(self._finish & INCOMPLETE.keys() if self._finish else {"length"})
