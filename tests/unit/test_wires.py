@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from reynard.core.playback import Piece
 from reynard.core.simulation import Simulation
 from reynard.testing.provider import Denied, Played, Provider
 from reynard.testing.wires.exchange import Request
@@ -529,7 +530,21 @@ def test_what_openai_refuses(url: str, reason: str) -> None:
     assert (status, error["error"]["type"]) == (400, "invalid_request_error")
 
 
+def test_bytes_that_tell_nothing_pass_openais_wire() -> None:
+    block = {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}
+    assert play("/v1/chat/completions", {"model": "m", "messages": [user(block)]}, {}).seen.media[0].length == 3
+
+
 # all of them
+
+
+def test_a_streamed_call_of_anthropic_is_whole_json() -> None:
+    body = {**message(), "stream": True, "messages": [user(text())]}
+    body["tools"][0]["input_schema"]["properties"] = {"city": {"type": "string"}}
+    pieces = [step.data for step in play("/v1/messages", body, VERSION).steps if isinstance(step, Piece)]
+    events = [msgspec.json.decode(piece.split(b"data: ")[1]) for piece in pieces]
+    said = [event["delta"].get("partial_json", "") for event in events if event["type"] == "content_block_delta"]
+    assert msgspec.json.decode("".join(said)) == {"city": "value"}
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def error(status: int, reason: str, code: str | None = None) -> bytes:
 
 
 def _media(generation: Generation) -> tuple[Received, ...]:
-    """What came beside the text. Images must be of the four types that OpenAI reads, and not of another by their bytes."""
+    """What came beside the text. Images are of the four types that OpenAI reads, and not of another by their bytes."""
     found = []
     try:
         said = sources(generation)
