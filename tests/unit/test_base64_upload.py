@@ -88,6 +88,8 @@ REFUSED: list[tuple[str, bytes, type[ReynardError], str | None]] = [
     ("line ends", b'{"file_data":"aGkh\\naGkh"}', InvalidParam, "file_data"),
     ("a raw control character", b'{"file_data":"aGkh\naGkh"}', InvalidParam, "file_data"),
     ("not ASCII", '{"file_data":"ääää"}'.encode(), InvalidParam, "file_data"),
+    ("an escape inside of the text", b'{"file_data":"\\\\/\\\\/\\\\/\\\\/"}', InvalidParam, "file_data"),
+    ("a quote inside of the text", b'{"file_data":"aGkh\\"\\"\\"\\""}', InvalidParam, "file_data"),
     ("a lone surrogate", b'{"file_data":"\\ud800"}', InvalidParam, "file_data"),
     ("a broken escape", b'{"file_data":"\\x61"}', InvalidParam, "file_data"),
     ("a data URI with no end", b'{"file_data":"data:' + b"x" * 300 + b'"}', InvalidParam, "file_data"),
