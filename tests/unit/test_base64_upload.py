@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reynard.core.errors import InvalidParam, MalformedBody, ReynardError
 from reynard.engine.files import Offered
-from reynard.http.base64_upload import LONGEST_REST, Base64Upload
+from reynard.http.base64_upload import LONGEST_REST, Base64Decoder, Base64Upload
 
 DATA = bytes(range(256))
 TEXT = base64.b64encode(DATA).decode()
@@ -126,3 +126,9 @@ def test_what_is_wrong_is_refused_by_name(name: str, body: bytes, kind: type[Rey
             read(*pieces)
         assert type(caught.value) is kind
         assert caught.value.param == param
+
+
+@pytest.mark.parametrize("text", [b"\\/\\/\\/\\/", b"\\u0041AAAAAAAAA", b'aGk"', b"aGkh\n\n\n\n", b"    ", b"QUJD===="])
+def test_a_text_that_has_been_read_once_is_not_read_twice(text: bytes) -> None:
+    with pytest.raises(InvalidParam):
+        Base64Decoder().feed(text)
