@@ -200,12 +200,12 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
     clock, chance, jobs = SystemClock(), SystemChance(), Jobs()
     data_dir = Path(settings.server.data_dir)
     with locked(data_dir):
+        blobs = open_blobs(settings, environment)
         store = open_store(data_dir)
         await store.retire_all()  # the lock is ours: whoever held a lease here is dead
         first_key = await _first_key(store, clock, chance)
         wiring = Wiring(environment, jobs, demo=demo)
         wiring.apply(settings)
-        blobs = open_blobs(settings, environment)
         engine = _engine(settings, store, blobs, wiring, clock, chance, jobs)
         application = app.build(
             engine,

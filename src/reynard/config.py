@@ -44,7 +44,7 @@ class ServerSettings(_Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
     data_dir: str = "./reynard-data"
-    public_url: str = "http://localhost:8080"
+    public_url: Annotated[str, Meta(pattern="^https?://[^/]")] = "http://localhost:8080"
     max_body_bytes: Bytes = 64_000_000
     cors_origins: tuple[str, ...] = ("*",)
     drain_s: Annotated[float, Meta(ge=0)] = 8.0
@@ -68,7 +68,7 @@ class ChunkSettings(_Section, frozen=True, kw_only=True):
 class FileSettings(_Section, frozen=True, kw_only=True):
     """Uploaded files: where, for how long, how much a key may keep, and how large one may be."""
 
-    url: Annotated[str, Meta(pattern="^(disk$|s3://)")] = "disk"
+    url: Annotated[str, Meta(pattern="^(disk$|s3://[^/]+)")] = "disk"
     retention_s: Seconds = 259_200
     quota_bytes: Bytes = 1_000_000_000
     max_bytes: Bytes = 100_000_000

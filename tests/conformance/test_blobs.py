@@ -96,7 +96,7 @@ def test_the_usual_variables_are_passed_on() -> None:
         "UNRELATED": "x",
     }
     store = objects.connect("s3://bucket/a/b", environment)._store
-    config = {key.removeprefix("aws_"): value for key, value in dict(store.config).items()}  # type: ignore[attr-defined]
+    config = {key.removeprefix("aws_"): value for key, value in dict(store.config).items()}
     assert config["access_key_id"] == "AKIDTEST"
     assert config["session_token" if "session_token" in config else "token"] == "token"
     assert config["region"] == "eu-west-1"

@@ -1,5 +1,6 @@
 """`reynard`, as people and scripts use it."""
 
+import base64
 import json
 import os
 import signal
@@ -127,7 +128,7 @@ def test_garbage_keys_are_401(gateway: Gateway, header: str) -> None:
 
 def test_no_secret_is_kept_in_clear(gateway: Gateway) -> None:
     key = gateway.new_key()
-    for file in (gateway.folder / "data").iterdir():
+    for file in filter(Path.is_file, (gateway.folder / "data").rglob("*")):
         assert key.encode() not in file.read_bytes()
         assert gateway.key.encode() not in file.read_bytes()
     assert key not in (gateway.folder / "gateway.log").read_text()
@@ -177,3 +178,17 @@ def test_a_taken_port_is_told(gateway: Gateway, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert f"port {port}" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_ask_uploads_what_is_large(
+    address: dict[str, str], tmp_path: Path, gateway: Gateway, upstream: Upstream
+) -> None:
+    picture = tmp_path / 'ü "1".png'
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 300_000)
+    result = reynard("ask", "gpt-5.5", "Look", "--image", str(picture), "--json", **address)
+    assert json.loads(result.stdout)["object"] == "chat.completion"
+    sent = upstream.state()["bodies"][-1]["messages"][0]["content"][1]["image_url"]["url"]
+    assert sent == "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    with gateway.client() as client:
+        newest = client.get("/v1/files").json()["data"][0]
+    assert (newest["filename"], newest["size"]) == ("ü _1_.png", 300_008)

@@ -57,7 +57,9 @@ def by_url(client: httpx2.Client) -> httpx2.Response:
     return client.post("/v1/files/upload/url", json={"url": source})
 
 
-@pytest.mark.parametrize("upload", [by_form, by_base64, by_url])
+@pytest.mark.parametrize(
+    "upload", [by_form, pytest.param(by_base64, marks=pytest.mark.proof), pytest.param(by_url, marks=pytest.mark.proof)]
+)
 def test_eight_large_uploads_at_once_and_their_downloads_stay_small(folder: Path, upload: Upload) -> None:
     with (
         running(Gateway(folder, "[files]\nquota_bytes = 2000000000\n")) as gateway,
@@ -79,6 +81,7 @@ def downloaded(url: str) -> int:
         return sum(len(part) for part in response.iter_raw())
 
 
+@pytest.mark.proof
 def test_large_uploads_to_an_object_store_stay_small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(Process(["tests.s3"], folder / "s3.log")) as s3:
         for name, value in (("ACCESS_KEY_ID", "AKIDTEST"), ("SECRET_ACCESS_KEY", "hush"), ("ENDPOINT_URL", s3.url)):

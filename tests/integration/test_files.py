@@ -7,7 +7,7 @@ import re
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,8 +230,10 @@ def test_over_the_quota(folder: Path) -> None:
     with running(Gateway(folder, "[files]\nquota_bytes = 25000\n")) as gateway, gateway.client() as client:
         first = by_form(client, PNG, "1.png").json()
         by_base64(client, PNG, "2.png")
-        for way in (by_form, by_base64):
-            refused = way(client, PNG, "3.png", auto_cleanup="false" if way is by_form else False)
+        for refused in (
+            by_form(client, PNG, "3.png", auto_cleanup="false"),
+            by_base64(client, PNG, "3.png", auto_cleanup=False),
+        ):
             assert (refused.status_code, refused.json()["error"]["code"]) == (403, "storage_full")
             assert refused.json()["error"]["type"] == "permission_error"
         too_large = by_form(client, b"x" * 25_001, "4.bin")
@@ -372,7 +374,7 @@ def test_a_file_of_another_key_is_not_to_be_had_by_id(gateway: Gateway, client: 
         assert other.get("/v1/tasks").json()["data"] == []
 
 
-def chat(model: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+def chat(model: str, content: Sequence[Any]) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": content}], "sync": True}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reynard.core.errors import InvalidParam, MalformedBody, ReynardError
 from reynard.engine.files import Offered
-from reynard.http.base64_upload import LONGEST_REST, Base64Upload
+from reynard.http.base64_upload import LONGEST_REST, Base64Decoder, Base64Upload
 
 DATA = bytes(range(256))
 TEXT = base64.b64encode(DATA).decode()
@@ -88,6 +88,8 @@ REFUSED: list[tuple[str, bytes, type[ReynardError], str | None]] = [
     ("line ends", b'{"file_data":"aGkh\\naGkh"}', InvalidParam, "file_data"),
     ("a raw control character", b'{"file_data":"aGkh\naGkh"}', InvalidParam, "file_data"),
     ("not ASCII", '{"file_data":"ääää"}'.encode(), InvalidParam, "file_data"),
+    ("an escape inside of the text", b'{"file_data":"\\\\/\\\\/\\\\/\\\\/"}', InvalidParam, "file_data"),
+    ("a quote inside of the text", b'{"file_data":"aGkh\\"\\"\\"\\""}', InvalidParam, "file_data"),
     ("a lone surrogate", b'{"file_data":"\\ud800"}', InvalidParam, "file_data"),
     ("a broken escape", b'{"file_data":"\\x61"}', InvalidParam, "file_data"),
     ("a data URI with no end", b'{"file_data":"data:' + b"x" * 300 + b'"}', InvalidParam, "file_data"),
@@ -124,3 +126,9 @@ def test_what_is_wrong_is_refused_by_name(name: str, body: bytes, kind: type[Rey
             read(*pieces)
         assert type(caught.value) is kind
         assert caught.value.param == param
+
+
+@pytest.mark.parametrize("text", [b"\\/\\/\\/\\/", b"\\u0041AAAAAAAAA", b'aGk"', b"aGkh\n\n\n\n", b"    ", b"QUJD===="])
+def test_a_text_that_has_been_read_once_is_not_read_twice(text: bytes) -> None:
+    with pytest.raises(InvalidParam):
+        Base64Decoder().feed(text)

@@ -348,3 +348,18 @@ def test_a_file_that_cannot_be_read_says_why(file: Path, raw: bytes, problem: st
 def test_a_file_that_is_not_there_says_so(file: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "key"),
+    [
+        ("files", 'url = "s3://"', "files.url"),
+        ("files", 'url = "gs://bucket"', "files.url"),
+        ("files", 'url = "diskette"', "files.url"),
+        ("server", 'public_url = "gate.example"', "server.public_url"),
+        ("server", 'public_url = "https:///"', "server.public_url"),
+    ],
+)
+def test_addresses_that_lead_nowhere_are_faults(file: Path, section: str, line: str, key: str) -> None:
+    [fault] = faults(file, f"[{section}]\n{line}\n")
+    assert (fault.key, fault.where) == (key, f"{file}:2")

@@ -39,7 +39,9 @@ def test_the_address_takes_the_place_of_the_id_and_nothing_else_changes() -> Non
     asked = generation("Hello", [TEXT, cached])
     found = file_ids.addressed(asked, {"file-1": "http://x/files/t/a.pdf"})
     assert found.messages[0] == asked.messages[0]
-    text, block = found.messages[1].content  # type: ignore[misc]
+    content = found.messages[1].content
+    assert isinstance(content, tuple)
+    text, block = content
     assert msgspec.to_builtins(text) == TEXT
     assert isinstance(block, FileLinkBlock)
     assert (block.file_url.url, block.cache_control) == ("http://x/files/t/a.pdf", {"type": "ephemeral"})

@@ -4,8 +4,6 @@ The one large string, `file_data`, is decoded piece by piece. All else is kept a
 place of the large one, and decoded at the end as every other body is: the same rules, the same errors.
 """
 
-import binascii
-import re
 from typing import Annotated, Final
 
 import msgspec
@@ -24,8 +22,6 @@ UNICODE_ESCAPE: Final = 6
 
 Name = Annotated[str, Meta(max_length=4_096)]
 
-_SPECIAL = re.compile(rb'["\\]')
-
 
 class Base64Form(Struct, forbid_unknown_fields=True, kw_only=True):
     """`POST /v1/files/upload/base64`: base64, or a data URI."""
@@ -37,6 +33,7 @@ class Base64Form(Struct, forbid_unknown_fields=True, kw_only=True):
 
 _forms = msgspec.json.Decoder(Base64Form)
 _strings = msgspec.json.Decoder(str)
+_base64 = msgspec.json.Decoder(bytes)  # strict, and twice as fast as binascii
 
 
 class Base64Upload:
@@ -84,16 +81,13 @@ class Base64Upload:
                 found.append(self._decoder.feed(_meant(self._escape)))
                 self._escape = None
             return position + 1
-        special = _SPECIAL.search(data, position)
-        end = len(data) if special is None else special.start()
+        end, special = _special(data, position)
         found.append(self._decoder.feed(data[position:end]))
-        if special is None:
-            return end
-        if special[0] == b'"':
+        if special == b'"':
             self._in_data, self._key = False, ""
-            self._keep(b'"')
-        else:
-            self._escape = bytearray(b"\\")
+            self._keep(special)
+        elif special:
+            self._escape = bytearray(special)
         return end + 1
 
     def _feed_rest(self, byte: int) -> None:
@@ -191,15 +185,22 @@ class Base64Decoder:
         block, self._rest = text[:whole], text[whole:]
         if not block:
             return b""
-        bare = block.rstrip(b"=")
-        padding = len(block) - len(bare)
-        if self._padded or padding > 2 or b"=" in bare:
+        if self._padded or b"\\" in block:
             raise _invalid()
-        self._padded = padding > 0
+        self._padded = block.endswith(b"=")
         try:
-            return binascii.a2b_base64(block, strict_mode=True)
-        except ValueError:
+            return _base64.decode(b'"%b"' % block)
+        except msgspec.DecodeError:
             raise _invalid() from None
+
+
+def _special(data: bytes, position: int) -> tuple[int, bytes]:
+    """Where the next quote or backslash is, and which; the end of `data` and nothing, if there is none."""
+    quote = data.find(b'"', position)
+    end = len(data) if quote < 0 else quote
+    backslash = data.find(b"\\", position, end)
+    end = end if backslash < 0 else backslash
+    return end, data[end : end + 1]
 
 
 def _is_whole(escape: bytearray) -> bool:

@@ -56,19 +56,14 @@ async def list_files(request: Request) -> Response:
     return Response(msgspec.json.encode(found), media_type=JSON)
 
 
-async def get_file(request: Request) -> Response:
-    """One of the caller's own."""
+async def one_file(request: Request) -> Response:
+    """One of the caller's own: shown, or deleted before its time."""
     caller = await caller_of(request)
-    file = await services(request).engine.files.find(request.path_params["file_id"], caller)
-    return Response(msgspec.json.encode(_details(request, file)), media_type=JSON)
-
-
-async def delete_file(request: Request) -> Response:
-    """One of the caller's own, before its time."""
-    caller = await caller_of(request)
-    file_id = request.path_params["file_id"]
-    await services(request).engine.files.delete(file_id, caller)
-    return Response(msgspec.json.encode(FileDeleted(id=file_id)), media_type=JSON)
+    files, file_id = services(request).engine.files, request.path_params["file_id"]
+    if request.method == "DELETE":
+        await files.delete(file_id, caller)
+        return Response(msgspec.json.encode(FileDeleted(id=file_id)), media_type=JSON)
+    return Response(msgspec.json.encode(_details(request, await files.find(file_id, caller))), media_type=JSON)
 
 
 async def read_file(request: Request) -> Response:

@@ -45,15 +45,20 @@ async def json_body(request: Request, most: int | None = None) -> bytes:
 
     Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`.
     """
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json" and not kind.endswith("+json"):
-        raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
+    check_json(request)
     limit = services(request).max_body_bytes if most is None else most
     check_plain(request)
     announced = announced_bytes(request)
     if announced is not None and announced > limit:
         raise _too_large(limit)
     return await _read(request, limit)
+
+
+def check_json(request: Request) -> None:
+    """Raises `MalformedBody` for a body that says it is something else."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
 
 
 def check_plain(request: Request) -> None:

@@ -10,14 +10,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from reynard.core.decoding import decode
-from reynard.core.errors import MalformedBody, UploadStalled
+from reynard.core.errors import UploadStalled
 from reynard.core.files import File
 from reynard.core.keys import Key
 from reynard.engine.files import Offered, too_large
 from reynard.http.base64_upload import Base64Upload, Name
 from reynard.http.multipart import MultipartUpload
 from reynard.http.presence import while_present
-from reynard.http.requests import announced_bytes, caller_of, check_plain, json_body, services
+from reynard.http.requests import announced_bytes, caller_of, check_json, check_plain, json_body, services
 
 JSON: Final = "application/json"
 PATIENCE_S: Final = 60.0
@@ -72,9 +72,7 @@ async def upload_stream(request: Request) -> Response:
 async def upload_base64(request: Request) -> Response:
     """JSON with the file in base64; its escapes may make it longer than it need be."""
     caller = await caller_of(request)
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if kind != JSON:
-        raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
+    check_json(request)
     most = 2 * services(request).engine.files.limits.max_bytes + OVERHEAD_BYTES
     return await _taken(request, Base64Upload(), caller, most)
 

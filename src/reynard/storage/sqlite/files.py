@@ -72,7 +72,7 @@ class FileRows:
         if excess <= 0:
             return leaving
         for old in map(_file, connection.execute(self._sql["oldest_files"], (file.key_id,))):
-            if file.size > quota or not (cleanup or old.expires <= file.created):
+            if not (cleanup or old.expires <= file.created):
                 break
             leaving.append(old)
             excess -= old.size
