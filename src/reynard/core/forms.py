@@ -1,5 +1,6 @@
 """The five request forms of spec section 1, told by the fields that a body has, and parsed to one Generation."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal, cast
 
 import msgspec
@@ -123,7 +124,7 @@ def parse(body: bytes) -> Submission:
     Raises `MalformedBody` (not JSON), `InvalidForm` (no form, or two), `InvalidParam` (naming the field).
     """
     form = tell(body)
-    _check_count(body)
+    check_count(body)
     asked = decode(_decoders[form], body)
     if isinstance(asked, CustomForm):
         _check(asked)
@@ -133,7 +134,7 @@ def parse(body: bytes) -> Submission:
 
 def parse_chat(body: bytes) -> Generation:
     """The body of `POST /v1/chat/completions`: the custom form, whose `sync` is settled by the path."""
-    _check_count(body)
+    check_count(body)
     asked = cast("CustomForm", decode(_decoders["custom"], body))
     _check(asked)
     return asked
@@ -192,12 +193,17 @@ def _check(generation: Generation) -> None:
     """What the types do not say."""
     if generation.stream_options is not None and not generation.stream:
         raise InvalidParam("`stream_options` needs `stream: true`.", param="stream_options")
-    for field in OPEN_FIELDS:
-        if too_deep(getattr(generation, field)):
+    check_depth(generation, OPEN_FIELDS)
+
+
+def check_depth(asked: Struct, fields: Iterable[str]) -> None:
+    """Raises `InvalidParam` for one of `fields` that nests deeper than `MAX_JSON_DEPTH`."""
+    for field in fields:
+        if too_deep(getattr(asked, field)):
             raise InvalidParam(f"`{field}` nests deeper than {MAX_JSON_DEPTH} levels.", param=field)
 
 
-def _check_count(body: bytes) -> None:
+def check_count(body: bytes) -> None:
     """Large media is a few long strings; millions of small values are nothing that a model takes, and slow to read."""
     if len(body) > LONGEST_UNCOUNTED and (
         body.count(b",") > MOST_VALUES or body.count(b"{") + body.count(b"[") > MOST_NESTED

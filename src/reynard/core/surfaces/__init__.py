@@ -1,0 +1,1 @@
+"""APIs of others that this gateway serves."""
