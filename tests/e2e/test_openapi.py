@@ -22,6 +22,8 @@ UNKNOWN_IN_A_QUERY = ["negative_data_rejection"]  # an unknown query parameter i
 OPERATIONS = [
     "createGeneration",
     "createChatCompletion",
+    "createMessage",
+    "countTokens",
     "readStream",
     "getTask",
     "listTasks",

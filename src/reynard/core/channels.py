@@ -27,7 +27,8 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `none`: it has no such word, and a request for it is refused. `takes_reasoning_back`: it wants the
     `reasoning_content` of earlier turns; from the others it is kept away. `unsupported`: parameters it does not have.
     `audio`: the block in which it takes audio. `fetches`: the kinds of media it fetches itself by their address; the
-    gateway fetches the rest, and sends the bytes. None is what the dialect's own provider does.
+    gateway fetches the rest, and sends the bytes. None is what the dialect's own provider does. `cache_control`: it
+    takes that hint on blocks and tools (OpenRouter does); from the others it is kept away.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -36,6 +37,7 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unsupported: tuple[str, ...] = ()
     audio: Literal["input_audio", "audio_url"] = "input_audio"
     fetches: tuple[Kind, ...] | None = None
+    cache_control: bool = False
 
 
 class Mapped(Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,7 +14,7 @@ from reynard.core.media import Intake, Kind, Resolved
 from reynard.core.reasoning import effort_of
 from reynard.ports.transport import WireRequest
 from reynard.providers.openai import errors
-from reynard.providers.openai.messages import messages
+from reynard.providers.openai.messages import messages, tools
 from reynard.providers.openai.wire import (
     Number,
     WireAnswer,
@@ -83,6 +83,8 @@ class OpenAICodec:
             value = getattr(generation, field)
             if value is not None:
                 body[field] = value
+        if generation.tools:
+            body["tools"] = tools(generation.tools, channel.quirks)
         if generation.output_limit is not None:
             body[channel.quirks.limit] = generation.output_limit
         if generation.reasoning is not None or generation.reasoning_budget is not None:
