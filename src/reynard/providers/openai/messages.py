@@ -23,6 +23,7 @@ from reynard.core.messages import (
     Tool,
     VideoBlock,
 )
+from reynard.providers.openai.results import with_text_alone
 
 T = TypeVar("T")
 
@@ -33,7 +34,9 @@ def messages(said: tuple[Message, ...], quirks: Quirks, media: Resolved) -> tupl
         said = tuple(_without_thoughts(message) for message in said)
     if not quirks.cache_control and any(map(_has_hints, said)):
         said = tuple(_without_hints(message) for message in said)
-    return tuple(_with_media(message, quirks, media) for message in said) if media else said
+    if not media:
+        return said
+    return tuple(_with_media(message, quirks, media) for message in with_text_alone(said))
 
 
 def tools(said: tuple[Tool, ...], quirks: Quirks) -> tuple[Tool, ...]:

@@ -4,12 +4,13 @@ from typing import Any, Final
 
 import msgspec
 
+from reynard.core.generation import too_deep
 from reynard.core.messages import Json
 
 OURS: Final = "call_"
 THEIRS: Final = "toolu_"
 INVALID: Final = "invalid_arguments"
-"""The key under which arguments that are no JSON object are shown, as the text that the model wrote."""
+"""The key under which arguments that are no JSON object (of a sane depth) are shown, as the model wrote them."""
 
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -36,9 +37,10 @@ def input_of(arguments: str) -> Json:
     if not arguments.strip():
         return {}
     try:
-        return _object.decode(arguments)
+        found = _object.decode(arguments)
     except (msgspec.DecodeError, RecursionError):
         return {INVALID: arguments}
+    return {INVALID: arguments} if too_deep(found) else found
 
 
 def arguments_of(said: Json) -> str:

@@ -106,7 +106,7 @@ class _Signs(Struct):
     tools: tuple[_Kind, ...] | None = None
 
 
-EMPTY: Final = frozenset({b"null", b"[]", b"{}"})
+EMPTY: Final = frozenset({b"null", b"[]"})
 REFUSED: Final = tuple(
     name for name in _Signs.__struct_fields__ if name not in ("context_management", "speed", "tools")
 )

@@ -5,13 +5,13 @@ Anthropic's own come as they are. What another provider sealed or signed (Gemini
 """
 
 import base64
-import binascii
 from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
 from reynard.core.errors import InvalidParam
+from reynard.core.generation import too_deep
 from reynard.core.messages import Json
 from reynard.core.reasoning import ANTHROPIC, sealed, thought
 from reynard.core.surfaces.messages.wire import RedactedThinking, Thinking
@@ -88,6 +88,13 @@ def detail_of(block: Thinking | RedactedThinking, place: str) -> Json | None:
 
 def _unpacked(text: str, place: str) -> Json:
     try:
-        return _detail.decode(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
-    except (msgspec.DecodeError, RecursionError, UnicodeError, binascii.Error, ValueError):
-        raise InvalidParam(f"`{place}` is not as this gateway gave it. Send it back unchanged.", param=place) from None
+        found = _detail.decode(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
+    except (msgspec.DecodeError, RecursionError, ValueError):  # the last: no ASCII, no base64, no UTF-8
+        raise _changed(place) from None
+    if too_deep(found):
+        raise _changed(place)
+    return found
+
+
+def _changed(place: str) -> InvalidParam:
+    return InvalidParam(f"`{place}` is not as this gateway gave it. Send it back unchanged.", param=place)

@@ -9,6 +9,7 @@ from reynard.core.messages import Json, Name
 CacheControl = Json | None
 """A hint where a prompt may be cached, passed on as it stands; nothing of the answer depends on it."""
 
+Nothing = Annotated[tuple[Any, ...], Meta(max_length=0)] | None
 Filled = Annotated[str, Meta(min_length=1)]
 Id = Annotated[str, Meta(min_length=1, max_length=1_024)]
 ToolName = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_.-]{1,128}$")]
@@ -53,7 +54,7 @@ class Text(_Typed, tag="text", frozen=True, kw_only=True):
 
     text: str
     cache_control: CacheControl = None
-    citations: Annotated[tuple[Any, ...], Meta(max_length=0)] | None = None
+    citations: Nothing = None
 
 
 class Image(_Typed, tag="image", frozen=True, kw_only=True):
@@ -232,7 +233,7 @@ class Metadata(_Part, frozen=True, kw_only=True):
 
 
 class MessagesRequest(_Part, frozen=True, kw_only=True):
-    """The body of `POST /v1/messages`."""
+    """The body of `POST /v1/messages`. What can only be null has no counterpart in other APIs."""
 
     model: Name
     messages: Annotated[tuple[UserTurn | AssistantTurn | SystemTurn, ...], Meta(min_length=1)]
@@ -252,6 +253,16 @@ class MessagesRequest(_Part, frozen=True, kw_only=True):
     speed: Literal["standard"] | None = None
     cache_control: CacheControl = None
     context_management: Json | None = None
+    billing_policy: None = None
+    compaction: None = None
+    container: None = None
+    diagnostics: None = None
+    fallback_credit_token: None = None
+    fallbacks: Nothing = None
+    inference_geo: None = None
+    mcp_servers: Nothing = None
+    thread: None = None
+    user_profile_id: None = None
 
 
 class CountRequest(MessagesRequest, frozen=True, kw_only=True):
