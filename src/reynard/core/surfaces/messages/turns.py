@@ -34,6 +34,7 @@ from reynard.core.surfaces.messages.wire import (
     Document,
     FileSource,
     Image,
+    OnlyText,
     RedactedThinking,
     SearchResult,
     Shown,
@@ -66,7 +67,7 @@ def turn(said: UserTurn | AssistantTurn | SystemTurn, at: str) -> Iterator[Turn]
             yield from _user((Text(text=content),) if isinstance(content, str) else content, f"{at}.content")
 
 
-def system(content: str | tuple[Text, ...]) -> Message:
+def system(content: str | tuple[OnlyText, ...]) -> Message:
     """Instructions."""
     if isinstance(content, str):
         return SystemMessage(content=content)
@@ -143,7 +144,7 @@ def _plain(blocks: Iterable[Block]) -> Content:
             return tuple(several)
 
 
-def _text(block: Text) -> TextBlock:
+def _text(block: Text | OnlyText) -> TextBlock:
     return TextBlock(text=block.text, cache_control=block.cache_control)
 
 

@@ -57,6 +57,15 @@ class Text(_Typed, tag="text", frozen=True, kw_only=True):
     citations: Nothing = None
 
 
+class OnlyText(_Part, frozen=True, kw_only=True):
+    """As `Text`, where nothing else may stand: alone, a tagged struct would do without its `type`."""
+
+    type: Literal["text"]
+    text: str
+    cache_control: CacheControl = None
+    citations: Nothing = None
+
+
 class Image(_Typed, tag="image", frozen=True, kw_only=True):
     """One image."""
 
@@ -91,7 +100,7 @@ class SearchResult(_Typed, tag="search_result", frozen=True, kw_only=True):
 
     source: str
     title: str
-    content: tuple[Text, ...]
+    content: tuple[OnlyText, ...]
     citations: Citations | None = None
     cache_control: CacheControl = None
 
@@ -152,7 +161,7 @@ class AssistantTurn(_Turn, tag="assistant", frozen=True, kw_only=True):
 class SystemTurn(_Turn, tag="system", frozen=True, kw_only=True):
     """Instructions in the middle of a conversation."""
 
-    content: str | tuple[Text, ...]
+    content: str | tuple[OnlyText, ...]
 
 
 class Tool(_Part, frozen=True, kw_only=True):
@@ -213,9 +222,10 @@ class ThinkingDisabled(_Typed, tag="disabled", frozen=True, kw_only=True):
     """Do not think first."""
 
 
-class JsonOutput(_Typed, tag="json_schema", frozen=True, kw_only=True):
+class JsonOutput(_Part, frozen=True, kw_only=True):
     """JSON that fits a schema."""
 
+    type: Literal["json_schema"]
     schema: Json
 
 
@@ -238,7 +248,7 @@ class MessagesRequest(_Part, frozen=True, kw_only=True):
     model: Name
     messages: Annotated[tuple[UserTurn | AssistantTurn | SystemTurn, ...], Meta(min_length=1)]
     max_tokens: Annotated[int, Meta(ge=1)]
-    system: str | tuple[Text, ...] | None = None
+    system: str | tuple[OnlyText, ...] | None = None
     stream: bool = False
     stop_sequences: Annotated[tuple[str, ...], Meta(max_length=16)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
