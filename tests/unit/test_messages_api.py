@@ -4,14 +4,17 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reynard.core.errors import InvalidParam, ReynardError, UnsupportedOptions
+from reynard.core.chat import Chunk
+from reynard.core.errors import GenerationError, InvalidParam, ReynardError, UnsupportedOptions
 from reynard.core.forms import MOST_NESTED
 from reynard.core.generation import MAX_JSON_DEPTH
 from reynard.core.surfaces import messages
+from reynard.core.surfaces.messages import EventTranslator
 from reynard.core.surfaces.messages.calls import INVALID, arguments_of, exchanged, input_of
 from reynard.core.surfaces.messages.count import DOCUMENT, FRAME, IMAGE
 from reynard.core.surfaces.messages.request import HINTS, NAMES
@@ -74,7 +77,7 @@ BODIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(BODIES)
 def test_whatever_is_sent_is_parsed_or_refused(body: Any) -> None:
     sent = json.dumps(body).encode()
@@ -83,7 +86,7 @@ def test_whatever_is_sent_is_parsed_or_refused(body: Any) -> None:
             assert messages.estimate(parse(sent).generation) > 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_bytes_that_are_no_request_are_refused(body: bytes) -> None:
     with pytest.raises(ReynardError):
@@ -122,11 +125,13 @@ def test_a_count_of_values_is_bounded() -> None:
         messages.parse(body)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_an_id_that_went_and_came_is_the_same(call_id: str) -> None:
     assert exchanged(exchanged(call_id)) == call_id
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.integers() | st.text()))
 def test_arguments_that_went_and_came_say_the_same(said: dict[str, Any]) -> None:
     assert json.loads(arguments_of(input_of(json.dumps(said)))) == said
@@ -138,6 +143,7 @@ def test_arguments_that_are_no_object_come_back_as_they_were_written(arguments: 
     assert arguments_of(input_of(arguments)) == arguments
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.text() | st.integers(), min_size=1))
 def test_a_seal_that_went_and_came_is_the_same(detail: dict[str, Any]) -> None:
     assert detail_of(RedactedThinking(data=packed(detail)), "p") == detail
@@ -151,6 +157,55 @@ def test_a_seal_of_anthropics_that_looks_like_ours_is_still_theirs() -> None:
 def test_a_deep_seal_is_refused() -> None:
     with pytest.raises(InvalidParam):
         detail_of(RedactedThinking(data=packed(nested(MAX_JSON_DEPTH + 1))), "p")
+
+
+TEXT = st.none() | st.text(max_size=3)
+DETAIL = st.fixed_dictionaries(
+    {"type": st.sampled_from(["reasoning.text", "reasoning.encrypted"])},
+    optional={
+        "format": st.sampled_from(["anthropic-claude-v1", "google-gemini-v1", 3]),
+        "text": JSON,
+        "signature": JSON | st.text(),
+        "data": JSON | st.text(),
+    },
+)
+CALL = st.fixed_dictionaries(
+    {"index": st.integers(0, 2)},
+    optional={"id": TEXT, "function": st.fixed_dictionaries({}, optional={"name": TEXT, "arguments": TEXT})},
+)
+DELTA = st.fixed_dictionaries(
+    {},
+    optional={
+        "content": TEXT,
+        "refusal": TEXT,
+        "reasoning_content": TEXT,
+        "reasoning_details": st.lists(DETAIL, max_size=2),
+        "tool_calls": st.lists(CALL, max_size=2),
+        "images": st.lists(st.dictionaries(st.just("image_url"), JSON), max_size=1),
+    },
+)
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(DELTA, max_size=6))
+def test_whatever_a_provider_streams_its_blocks_never_overlap(deltas: list[Any]) -> None:
+    translator = EventTranslator()
+    raw = b""
+    for delta in deltas:
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        one = msgspec.convert({"id": "c", "created": 1, "model": "m", "choices": [choice]}, Chunk)
+        try:
+            raw += translator.feed(one)
+        except GenerationError:
+            return
+    under_way = None
+    for block in (raw + translator.end()).decode().strip().split("\n\n"):
+        event = json.loads(block.split("data: ", 1)[1])
+        if event["type"].startswith("content_block"):
+            begins, ends = (event["type"].endswith(end) for end in ("start", "stop"))
+            assert under_way == (None if begins else event["index"])
+            under_way = None if ends else event["index"]
+    assert under_way is None
 
 
 def test_only_hints_are_left_out() -> None:
