@@ -71,6 +71,7 @@ def test_a_message(sdk: Anthropic, upstream: Upstream) -> None:
     assert block.text
     assert (message.role, message.model, message.stop_reason) == ("assistant", MODEL, "end_turn")
     assert message.id.startswith("msg_")
+    assert (message._request_id or "").startswith("req-")
     assert message.usage.output_tokens == 24
     assert message.usage.input_tokens > 0
     assert sent(upstream)["messages"] == [{"role": "system", "content": "Be brief."}, *HI]
