@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import httpx2
 
+Dialect = Literal["openai", "anthropic", "gemini"]
+
 START_TIMEOUT_S = 20
 LOADED_MODEL = "gpt-5.5"
 UPSTREAM_KEY = "sk-upstream"
@@ -113,7 +115,7 @@ def channel(
     *,
     name: str = "up",
     models: str = '["gpt-5.5", "gpt-5.4"]',
-    dialect: Literal["openai", "anthropic", "gemini"] = "openai",
+    dialect: Dialect = "openai",
     more: str = "",
 ) -> str:
     """A `[[channels]]` row that leads to `upstream`, in one of the wires that it speaks."""

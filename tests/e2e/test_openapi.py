@@ -27,6 +27,8 @@ OPERATIONS = [
     "getResponse",
     "cancelResponse",
     "listInputItems",
+    "createMessage",
+    "countTokens",
     "readStream",
     "getTask",
     "listTasks",

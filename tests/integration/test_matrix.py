@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.processes import Gateway, Upstream, channel, running, text_of
+from tests.processes import Dialect, Gateway, Upstream, channel, running, text_of
 from tests.web import Web
 
 TEXT = ("text",)
@@ -25,7 +25,10 @@ MODELS = {
     **dict.fromkeys(("gemini-2.5-pro", "gemini-3-pro-preview", "gemini-3.1-pro-preview"), ALL),
     "nemotron-3-nano-omni": ("text", "vision", "video", "audio"),
 }
-DIALECT = {model: {"claude": "anthropic", "gemini": "gemini"}.get(model[:6].rstrip("-"), "openai") for model in MODELS}
+DIALECT: dict[str, Dialect] = {
+    model: "anthropic" if model.startswith("claude") else "gemini" if model.startswith("gemini") else "openai"
+    for model in MODELS
+}
 NEEDS = {"image": "vision", "video": "video", "audio": "audio", "file": "file"}
 SAMPLE = {
     "image": ("image/png", b"\x89PNG\r\n\x1a\n", "png"),
@@ -49,12 +52,12 @@ def web() -> Iterator[Web]:
 def providers(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with each model on a channel of its provider's dialect; nothing is simulated in process."""
 
-    def rows(dialect: str, **more: str) -> str:
+    def rows(dialect: Dialect) -> str:
         models = [m for m in MODELS if DIALECT[m] == dialect and m != "nemotron-3-nano-omni"]
-        return channel(shared_upstream, name=dialect, dialect=dialect, models=json.dumps(models), **more)
+        return channel(shared_upstream, name=dialect, dialect=dialect, models=json.dumps(models))
 
     config = "[media]\nallow_private_networks = true\n"
-    config += "".join(map(rows, ("openai", "anthropic", "gemini")))
+    config += rows("openai") + rows("anthropic") + rows("gemini")
     nvidia = 'quirks = { reasoning = "template", audio = "audio_url", fetches = [] }'
     config += channel(shared_upstream, name="nvidia", models='["nemotron-3-nano-omni"]', more=nvidia)
     with running(Gateway(tmp_path_factory.mktemp("providers"), config)) as process:

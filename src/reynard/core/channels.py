@@ -39,6 +39,7 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `audio`, `video`: the block in which it takes them. `fetches`: the kinds of media it fetches itself by their
     address; the gateway fetches the rest, and sends the bytes. None is what the dialect's own provider does.
+    `cache_control`: it takes that hint on blocks and tools; from the others it is kept away.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -57,6 +58,7 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     audio: Literal["input_audio", "audio_url"] = "input_audio"
     video: Literal["video_url", "input_video"] = "video_url"
     fetches: tuple[Kind, ...] | None = None
+    cache_control: bool = False
 
 
 class Mapped(Struct, frozen=True, forbid_unknown_fields=True):

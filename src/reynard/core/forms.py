@@ -1,5 +1,6 @@
 """The five request forms of spec section 1, told by the fields that a body has, and parsed to one Generation."""
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal, cast
 
 import msgspec
@@ -192,8 +193,13 @@ def _check(generation: Generation) -> None:
     """What the types do not say."""
     if generation.stream_options is not None and not generation.stream:
         raise InvalidParam("`stream_options` needs `stream: true`.", param="stream_options")
-    for field in OPEN_FIELDS:
-        if too_deep(getattr(generation, field)):
+    check_depth(generation, OPEN_FIELDS)
+
+
+def check_depth(asked: Struct, fields: Iterable[str]) -> None:
+    """Raises `InvalidParam` for one of `fields` that nests deeper than `MAX_JSON_DEPTH`."""
+    for field in fields:
+        if too_deep(getattr(asked, field)):
             raise InvalidParam(f"`{field}` nests deeper than {MAX_JSON_DEPTH} levels.", param=field)
 
 

@@ -15,14 +15,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reynard.core.errors import ReynardError
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
-from reynard.http import described, errors, files, generations, health, models, responses, tasks, uploads
+from reynard.http import (
+    described,
+    errors,
+    files,
+    generations,
+    health,
+    messages,
+    models,
+    responses,
+    shapes,
+    tasks,
+    uploads,
+)
 from reynard.http.presence import ClientGone
 from reynard.http.requests import new_request_id
 from reynard.ports.clock import Clock
 
 EXPOSED: Final = [
     "x-request-id",
+    "request-id",
     "x-task-id",
+    "x-left-out",
     "retry-after",
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
@@ -45,6 +59,8 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/v1/responses/{response_id}", responses.get_response, methods=["GET"]),
     Route("/v1/responses/{response_id}/cancel", responses.cancel_response, methods=["POST"]),
     Route("/v1/responses/{response_id}/input_items", responses.list_input_items, methods=["GET"]),
+    Route("/v1/messages", messages.create_message, methods=["POST"]),
+    Route("/v1/messages/count_tokens", messages.count_tokens, methods=["POST"]),
     Route("/v1/tasks", tasks.list_tasks, methods=["GET"]),
     Route("/v1/tasks/{task_id}/cancel", tasks.cancel_task, methods=["POST"]),
     Route("/v1/configs/llm_generations_models", models.generation_models, methods=["GET"]),
@@ -69,11 +85,11 @@ def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors
     app = Starlette(
         routes=ROUTES,
         exception_handlers={
-            ReynardError: errors.on_reynard_error,
-            HTTPException: errors.on_http_exception,
+            ReynardError: shapes.in_shape(errors.on_reynard_error),
+            HTTPException: shapes.in_shape(errors.on_http_exception),
             ClientGone: _nobody,
             ClientDisconnect: _nobody,
-            Exception: errors.on_defect,
+            Exception: shapes.in_shape(errors.on_defect),
         },
     )
     app.router.redirect_slashes = False
@@ -115,6 +131,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         header = (b"x-request-id", self._of(scope))
+        scope.setdefault("state", {})["request_id"] = header[1].decode("ascii")
         answered = False
 
         async def send_with_id(message: Message) -> None:

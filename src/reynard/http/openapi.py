@@ -7,12 +7,14 @@ import msgspec
 from reynard import __version__
 from reynard.core.chat import Completion
 from reynard.core.forms import FORMS, CustomForm
+from reynard.core.surfaces.messages import CountRequest, MessagesRequest, MessageView, TokenCount
 from reynard.core.surfaces.responses.answer import Response
 from reynard.core.surfaces.responses.request import ResponseForm
 from reynard.http.base64_upload import Base64Form
 from reynard.http.errors import ErrorEnvelope
 from reynard.http.files import FileDeleted, FileDetails, FileList
-from reynard.http.models import ModelView, ModelViews, OpenAIModel, OpenAIModels
+from reynard.http.models import AnthropicModel, AnthropicModels, ModelView, ModelViews, OpenAIModel, OpenAIModels
+from reynard.http.shapes import AnthropicError
 from reynard.http.uploads import FileView, UrlForm
 from reynard.http.views import TaskList, TaskView
 
@@ -41,6 +43,7 @@ MINIMAL_CHAT: Final = {
     "model": "smollm2-135m",
     "messages": [{"role": "user", "content": "Name the capital of France."}],
 }
+MINIMAL_MESSAGE: Final = {"max_tokens": 100, **MINIMAL_CHAT}
 EXAMPLES: Final[dict[str, Json]] = {
     "text": {"model": "smollm2-135m", "prompt": "Name the capital of France."},
     "vision": {"model": "gpt-5.5", "prompt": "What is this?", "image_urls": ["https://example.com/cat.png"]},
@@ -69,6 +72,13 @@ def document() -> Json:
         FileDeleted,
         Base64Form,
         UrlForm,
+        AnthropicModel,
+        AnthropicModels,
+        MessagesRequest,
+        MessageView,
+        CountRequest,
+        TokenCount,
+        AnthropicError,
         ErrorEnvelope,
     ]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
@@ -80,12 +90,13 @@ def document() -> Json:
             "description": "Every LLM behind one endpoint: durable tasks, resumable streams, plain completions.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}, {"x-api-key": []}],
         "paths": _paths(),
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer sk-…`"}
+                "key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer sk-…`"},
+                "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key."},
             },
         },
     }
@@ -103,14 +114,14 @@ def _paths() -> dict[str, Json]:
         "/v1/configs/llm_generations_models": {
             "get": _operation("listGenerationModels", "Models and what they take", _json(ModelViews), ("401",))
         },
-        "/v1/models": {"get": _operation("listModels", "Models, in OpenAI's shape", _json(OpenAIModels), ("401",))},
+        "/v1/models": {"get": _models()},
         "/v1/models/{model}": {
             "get": _operation(
                 "getModel",
-                "One model, in OpenAI's shape",
-                _json(OpenAIModel),
+                "One model, in OpenAI's shape or Anthropic's",
+                _json(OpenAIModel, AnthropicModel),
                 ("401", "404"),
-                [_parameter("model", "path", {"type": "string"}, "The model's id.")],
+                [_parameter("model", "path", {"type": "string"}, "The model's id."), _version()],
             )
         },
         "/v1/chat/completions": {"post": _chat()},
@@ -133,6 +144,8 @@ def _paths() -> dict[str, Json]:
             )
         },
         "/v1/responses/{response_id}/input_items": {"get": _input_items()},
+        "/v1/messages": {"post": _message()},
+        "/v1/messages/count_tokens": {"post": _count()},
         "/healthz": {"get": _open("healthz", "Whether the process lives")},
         "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
     }
@@ -203,6 +216,47 @@ def _input_items() -> Json:
 
 def _response_id() -> Json:
     return _parameter("response_id", "path", {"type": "string"}, "The response's id: `resp_` and the task's.")
+
+
+def _message() -> Json:
+    answer = _json(MessageView) | {"text/event-stream": {}}
+    summary = "Anthropic Messages, in front of any model"
+    return _anthropic("createMessage", summary, answer, SUBMIT_FAILURES) | {"requestBody": _asked(MessagesRequest)}
+
+
+def _count() -> Json:
+    failures = ("400", "401", "403", "413", "415", "422")
+    return _anthropic("countTokens", "Roughly how many tokens a message is", _json(TokenCount), failures) | {
+        "requestBody": _asked(CountRequest)
+    }
+
+
+def _asked(kind: type) -> Json:
+    content = {"application/json": {"schema": _ref(kind), "example": MINIMAL_MESSAGE}}
+    return {"required": True, "content": content}
+
+
+def _anthropic(name: str, summary: str, content: Json, failures: tuple[str, ...]) -> Json:
+    """An operation whose errors are in Anthropic's shape."""
+    operation = _operation(name, summary, content, failures)
+    for status in failures:
+        operation["responses"][status]["content"] = _json(AnthropicError)
+    return operation
+
+
+def _models() -> Json:
+    parameters = [
+        _version(),
+        _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000}, "In Anthropic's shape: most."),
+        _parameter("after_id", "query", {"type": "string"}, "In Anthropic's shape: those after this one."),
+        _parameter("before_id", "query", {"type": "string"}, "In Anthropic's shape: those before this one."),
+    ]
+    answer = _json(OpenAIModels, AnthropicModels)
+    return _operation("listModels", "Models, in OpenAI's shape or Anthropic's", answer, ("401", "422"), parameters)
+
+
+def _version() -> Json:
+    return _parameter("anthropic-version", "header", {"type": "string"}, "Its presence asks for Anthropic's shape.")
 
 
 def _stream() -> Json:
@@ -312,8 +366,9 @@ def _object() -> Json:
     return {"application/json": {"schema": {"type": "object"}}}
 
 
-def _json(kind: type) -> Json:
-    return {"application/json": {"schema": _ref(kind)}}
+def _json(*kinds: type) -> Json:
+    schemas = [_ref(kind) for kind in kinds]
+    return {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
 
 
 def _ref(kind: type) -> Json:

@@ -30,9 +30,11 @@ def services(request: Request) -> Services:
 
 
 async def caller_of(request: Request) -> Key:
-    """The key that calls. Raises `AuthenticationFailed`."""
+    """The key that calls: a bearer token, else what Anthropic's clients send. Raises `AuthenticationFailed`."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    return await services(request).engine.access.authenticate(secret.strip() if scheme.lower() == "bearer" else None)
+    if scheme.lower() == "bearer":
+        return await services(request).engine.access.authenticate(secret.strip())
+    return await services(request).engine.access.authenticate(request.headers.get("x-api-key"))
 
 
 def new_request_id() -> bytes:

@@ -14,7 +14,7 @@ from reynard.core.media import Intake, Kind, Resolved
 from reynard.ports.transport import WireRequest
 from reynard.providers.failures import garbled
 from reynard.providers.openai import errors, reasoning
-from reynard.providers.openai.messages import messages
+from reynard.providers.openai.messages import messages, tools
 from reynard.providers.openai.wire import (
     Number,
     WireAnswer,
@@ -84,6 +84,8 @@ class OpenAICodec:
             value = getattr(generation, field)
             if value is not None:
                 body[quirks.seed if field == "seed" else field] = value
+        if generation.tools:
+            body["tools"] = tools(generation.tools, quirks)
         if generation.output_limit is not None:
             body[quirks.limit] = generation.output_limit
         reasoning.say(body, generation, quirks)

@@ -1,7 +1,7 @@
 """The turns of a request as OpenAI Chat has them: its own blocks for media, and what each relative calls them."""
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,8 +28,12 @@ from reynard.core.messages import (
     Said,
     SystemMessage,
     TextBlock,
+    Tool,
     VideoBlock,
 )
+from reynard.providers.openai.results import with_text_alone
+
+T = TypeVar("T")
 
 JOINED: Final = (SystemMessage, DeveloperMessage, AssistantMessage)
 SentBlock = Any
@@ -63,8 +67,10 @@ def messages(said: tuple[Message, ...], quirks: Quirks, media: Resolved) -> tupl
     """`said`, in the channel's own words; the very same tuple, if there is nothing to change."""
     if not quirks.developer or quirks.joins_text:
         said = tuple(_plainly(message, quirks) for message in said)
+    if not quirks.cache_control and any(map(_has_hints, said)):
+        said = tuple(_without_hints(message) for message in said)
     if media:
-        said = tuple(_with_media(message, quirks, media) for message in said)
+        said = tuple(_with_media(message, quirks, media) for message in with_text_alone(said))
     if any(map(_has_thoughts, said)):
         return tuple(_with_thoughts(message, quirks) for message in said)
     return said
@@ -79,6 +85,31 @@ def _plainly(message: Message, quirks: Quirks) -> Message:
         if len(texts) == len(message.content):
             return replace(message, content="\n".join(texts))
     return message
+
+
+def tools(said: tuple[Tool, ...], quirks: Quirks) -> tuple[Tool, ...]:
+    """`said`, without hints for a cache that the channel has no word for."""
+    return said if quirks.cache_control else tuple(_without_hint(tool) for tool in said)
+
+
+def _has_hints(message: Message) -> bool:
+    content: Any = message.content
+    return isinstance(content, tuple) and any(_hint(block) is not None for block in content)
+
+
+def _without_hints(message: Message) -> Message:
+    if not _has_hints(message):
+        return message
+    content: Any = message.content
+    return replace(message, content=tuple(_without_hint(block) for block in content))
+
+
+def _without_hint(said: T) -> T:
+    return said if _hint(said) is None else replace(said, cache_control=None)  # type: ignore[type-var]
+
+
+def _hint(said: object) -> object:
+    return getattr(said, "cache_control", None)
 
 
 def _has_thoughts(message: Message) -> bool:

@@ -1,0 +1,145 @@
+"""`POST /v1/messages`: the same engine in Anthropic's own shape. `anthropic-beta` only switches on what is on here."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from reynard.core.chat import Chunk, Completion
+from reynard.core.errors import NoAvailableModel, PermissionDenied, ReynardError, UnsupportedOptions
+from reynard.core.forms import Submission
+from reynard.core.generation import Generation
+from reynard.core.keys import Key
+from reynard.core.surfaces import messages
+from reynard.core.surfaces.messages import Asked, EventTranslator, TokenCount
+from reynard.core.surfaces.messages.request import named
+from reynard.http import shapes, sse
+from reynard.http.errors import body_of, kind_of, response_of
+from reynard.http.presence import ClientGone, while_present
+from reynard.http.requests import caller_of, json_body, services
+
+JSON: Final = "application/json"
+LEFT_OUT: Final = "x-left-out"
+"""Names the hints of a request that no channel of the model has a word for."""
+
+Call = Callable[[Submission], Awaitable[bytes | None]]
+
+_completions = msgspec.json.Decoder(Completion)
+_chunks = msgspec.json.Decoder(Chunk)
+
+
+async def create_message(request: Request) -> Response:
+    """A message, or the events of one."""
+    caller = await caller_of(request)
+    asked = messages.parse(await json_body(request))
+    if asked.generation.stream:
+        return MessageStream(request, asked, caller)
+    headers = shapes.own_headers(request)
+
+    async def call(submission: Submission) -> bytes:
+        engine = services(request).engine
+        return await engine.complete(submission, caller, lambda task_id: headers.update({"x-task-id": task_id}))
+
+    try:
+        async with while_present(request):
+            body = await _without_hints(call, asked.generation, headers)
+    except ReynardError as error:
+        return _refusal(request, asked, error, headers)
+    return Response(messages.message(_completions.decode(body or b"")), headers=headers, media_type=JSON)
+
+
+async def count_tokens(request: Request) -> Response:
+    """`POST /v1/messages/count_tokens`: an estimate, for a model that the key may use."""
+    caller = await caller_of(request)
+    asked = messages.parse_count(await json_body(request))
+    _check_model(request, asked.generation.model, caller)
+    count = TokenCount(messages.estimate(asked.generation))
+    return Response(msgspec.json.encode(count), headers=shapes.own_headers(request), media_type=JSON)
+
+
+def _check_model(request: Request, model_id: str, caller: Key) -> None:
+    """As a generation is checked, but for what it asks of the model."""
+    routes = services(request).engine.routes
+    model = routes.catalogue.find(model_id)
+    if not caller.may_use(model_id):
+        raise PermissionDenied(f"This key may not use the model `{model_id}`.", param="model")
+    if model not in routes.usable(caller):
+        raise NoAvailableModel(
+            f"No channel is configured for the model `{model_id}`. The gateway's operator can add one.", param="model"
+        )
+
+
+async def _without_hints(call: Call, generation: Generation, headers: dict[str, str]) -> bytes | None:
+    """`call`, without those hints that no channel has a word for: each is refused before anything is stored or sent."""
+    left_out: list[str] = []
+    while True:
+        try:
+            return await call(Submission("custom", generation, sync=True))
+        except UnsupportedOptions as error:
+            lighter = messages.lighter(generation, error.param)
+            if lighter is None:
+                raise
+            generation = lighter
+            left_out.append(named(error.param or ""))
+            headers[LEFT_OUT] = ", ".join(left_out)
+
+
+def _refusal(request: Request, asked: Asked, error: ReynardError, headers: dict[str, str]) -> Response:
+    response = response_of(messages.reworded(error, asked.places))
+    response.headers.update(headers)
+    return shapes.shaped(request, response)
+
+
+class EventSink(sse.ResponseSink):
+    """The events of a message, as the chunks come."""
+
+    def __init__(self, send: Send, request: Request) -> None:
+        super().__init__(send)
+        self._request = request
+        self._events = EventTranslator()
+
+    async def put(self, chunks: Sequence[bytes]) -> None:
+        """See `Sink`."""
+        await self.write(b"".join([self._events.feed(_chunks.decode(chunk)) for chunk in chunks]))
+
+    async def end(self, error: ReynardError | None = None) -> None:
+        """`message_stop`, or the error in its place."""
+        await self.write(self._events.end() if error is None else self._error(error), more=False)
+
+    def _error(self, error: ReynardError) -> bytes:
+        said = shapes.error_of(kind_of(error)[0], body_of(error), self._request)
+        return b"event: error\ndata: %b\n\n" % msgspec.json.encode(said)
+
+
+class MessageStream(Response):
+    """A stream of events. Before the first of them a failure is a plain error with its status."""
+
+    def __init__(self, request: Request, asked: Asked, caller: Key) -> None:
+        super().__init__()
+        self._request = request
+        self._asked = asked
+        self._caller = caller
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Writes as the chunks come."""
+        sink = EventSink(send, self._request)
+        sink.headers.update(shapes.own_headers(self._request))
+        engine = services(self._request).engine
+
+        async def call(submission: Submission) -> None:
+            await engine.relay(submission, self._caller, sink, sink.announce)
+
+        try:
+            async with while_present(self._request):
+                await _without_hints(call, self._asked.generation, sink.headers)
+                await sink.end()
+        except ClientGone:
+            return
+        except ReynardError as error:
+            if sink.started:
+                await sink.end(messages.reworded(error, self._asked.places))
+            else:
+                await _refusal(self._request, self._asked, error, sink.headers)(scope, receive, send)
