@@ -34,12 +34,13 @@ from reynard.engine.worker import Worker
 from reynard.http import app, server
 from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
-from reynard.ports.transport import Transport
+from reynard.ports.media import Uploader
 from reynard.providers import http as upstream
 from reynard.providers.anthropic import AnthropicCodec
-from reynard.providers.auth import auth_of
+from reynard.providers.auth import Auth, auth_of
 from reynard.providers.fetcher import FetchRules, GuardedFetcher
 from reynard.providers.gemini import GeminiCodec
+from reynard.providers.gemini.files import GeminiUploader
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
@@ -113,8 +114,8 @@ class Wiring:
             made_of = (channel, secrets_of(written, self._environment))  # a file may hold another key by now
             if before is not None and before[0] == made_of:
                 kept[channel.name] = before
-            elif (transport := self._transport(*made_of)) is not None:
-                kept[channel.name] = (made_of, Route(channel, CODECS[channel.dialect], transport))
+            elif (route := self._route(*made_of)) is not None:
+                kept[channel.name] = (made_of, route)
         for name, (_, route) in self._kept.items():
             if kept.get(name, (None, None))[1] is not route:
                 self._jobs.start(_retired(route))
@@ -128,15 +129,26 @@ class Wiring:
         """Ends what the channels hold."""
         await asyncio.gather(*(route.transport.close() for route in self.routes.all))
 
-    def _transport(self, channel: Channel, found: Sequence[str]) -> Transport | None:
+    def _route(self, channel: Channel, found: Sequence[str]) -> Route | None:
         """The way to a channel; None for the local model where it is not installed."""
+        codec = CODECS[channel.dialect]
         if channel.dialect == "simulated":
-            return SimulatedTransport(channel.simulate, self._chance)
+            return Route(channel, codec, SimulatedTransport(channel.simulate, self._chance))
         pool = self._pool(channel.connect_timeout_s)
         if channel.base_url.startswith("local:"):
             path = weights()
-            return None if path is None else LocalTransport(pool, path, channel.name, self._chance)
-        return upstream.HTTPTransport(pool, channel.base_url, auth_of(channel, found, self._clock))
+            if path is None:
+                return None
+            return Route(channel, codec, LocalTransport(pool, path, channel.name, self._chance))
+        auth = auth_of(channel, found, self._clock)
+        transport = upstream.HTTPTransport(pool, channel.base_url, auth)
+        return Route(channel, codec, transport, self._uploader(channel, found, auth))
+
+    def _uploader(self, channel: Channel, found: Sequence[str], auth: Auth) -> Uploader | None:
+        """Google's Files API, which Vertex AI does not have. A file is its key's: one of several could not read it."""
+        if channel.dialect != "gemini" or channel.path or len(found) > 1:
+            return None
+        return GeminiUploader(self._pool(channel.connect_timeout_s), channel.base_url, auth)
 
     def _pool(self, connect_timeout_s: float) -> wreq.Client:
         if connect_timeout_s not in self._pools:

@@ -65,10 +65,16 @@ def test_a_prompt_form_has_the_models_own_limit(model: str) -> None:
     assert refused({"model": model, "messages": [{"role": "user", "content": "a"}]}) == ("invalid_param", "max_tokens")
 
 
-@pytest.mark.parametrize("model", CLAUDES)
-def test_every_claude_thinks_as_it_likes(model: str) -> None:
-    body = sent({"model": model, "prompt": "a", "reasoning": True})
-    assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
+@pytest.mark.parametrize(
+    ("model", "thinking"),
+    [
+        ("claude-opus-4-6", {"type": "enabled", "budget_tokens": 2048}),
+        ("claude-sonnet-4-6", {"type": "enabled", "budget_tokens": 2048}),
+        ("claude-opus-4-7", {"type": "adaptive", "display": "summarized"}),
+    ],
+)
+def test_every_claude_is_told_to_think_in_its_own_way(model: str, thinking: dict[str, Any]) -> None:
+    assert sent({"model": model, "prompt": "a", "reasoning": True})["thinking"] == thinking
     assert sent({"model": model, "prompt": "a", "reasoning": False})["thinking"] == {"type": "disabled"}
     assert "thinking" not in sent({"model": model, "prompt": "a"})
 

@@ -87,7 +87,8 @@ class Takes:
 
 
 def route(codec: Takes, shelf: Shelf | None = None, name: str = "c") -> Route:
-    channel = Channel(name=name, dialect="openai", models=(Carried("m", "m"),))
+    base_url = "https://api.provider.example/v1"
+    channel = Channel(name=name, dialect="openai", base_url=base_url, models=(Carried("m", "m"),))
     return Route(channel, codec, None, shelf)  # type: ignore[arg-type]
 
 
@@ -138,6 +139,29 @@ async def test_what_only_the_gateway_may_look_at_is_never_passed_on(url: str) ->
         await desk.begin(("image", url)).resolve(route(Takes("image")))
     assert caught.value.code == "media_fetch_failed"
     assert [asked for asked, _ in desk.web.asked] == [url]
+
+
+@pytest.mark.parametrize("base_url", ["http://localhost:8000/v1", "https://10.0.0.7/v1", "https://llm.internal/v1"])
+async def test_a_server_in_the_operators_network_is_handed_no_address(base_url: str) -> None:
+    desk = Desk(Web(a_png=(PNG, "image/png")))
+    through = route(Takes("image"))
+    through.channel = msgspec.structs.replace(through.channel, base_url=base_url)
+    (media,) = (await desk.begin(("image", "https://web.example/a.png")).resolve(through)).values()
+    assert raw(media) == PNG
+
+
+async def test_a_failure_says_which_source_and_ends_the_other_fetches() -> None:
+    desk = Desk(Web(a_png=(PNG, "image/png")))
+    desk.web.gate.clear()
+    task = desk.begin(("image", "https://web.example/a.png"), ("image", "https://web.example/none.png"))
+    running = asyncio.ensure_future(task.resolve(route(Takes())))
+    while desk.web.open_now < 2:
+        await asyncio.sleep(0)
+    desk.web.found.clear()
+    desk.web.gate.set()
+    with pytest.raises(GenerationError, match=r"^`messages\[0\].content\[[12]\].image_url.url`: "):
+        await running
+    assert desk.web.open_now == 0
 
 
 async def test_what_the_provider_does_not_read_is_fetched_and_sent_along() -> None:

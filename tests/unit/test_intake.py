@@ -4,6 +4,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from reynard.core.channels import Channel
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, MediaSource
 from reynard.core.media import sources as sources_of
@@ -24,6 +25,7 @@ class _Nobody:
 
 
 GATHERER = Gatherer(_Nobody(), _Nobody(), FakeClock(), MediaLimits())
+PUBLIC = Channel(name="c", dialect="anthropic", base_url="https://api.example.org", models=())
 PDFS = Intake(fetches=frozenset({"image", "file"}), formats={"file": ("pdf",)}, inline_bytes=1)
 
 
@@ -46,10 +48,10 @@ def source(url: str, kind: str) -> MediaSource:
     ],
 )
 def test_a_format_that_the_provider_does_not_read_is_read_here(kind: str, url: str, is_passed_on: bool) -> None:
-    assert GATHERER.is_passed_on(source(url, kind), PDFS) is is_passed_on
+    assert GATHERER.is_passed_on(source(url, kind), PDFS, PUBLIC) is is_passed_on
 
 
 def test_without_formats_every_one_is_passed_on() -> None:
     intake = Intake(fetches=frozenset({"file"}), inline_bytes=1)
-    assert GATHERER.is_passed_on(source("https://example.org/a.txt", "file"), intake)
-    assert not GATHERER.is_passed_on(source("https://example.org/a.png", "image"), intake)
+    assert GATHERER.is_passed_on(source("https://example.org/a.txt", "file"), intake, PUBLIC)
+    assert not GATHERER.is_passed_on(source("https://example.org/a.png", "image"), intake, PUBLIC)

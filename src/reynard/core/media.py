@@ -142,6 +142,7 @@ _MAGIC: Final = (
     (b"<!doctype html", "text/html"),
     (b"<html", "text/html"),
 )
+_BRIEFLY_TOLD: Final = frozenset({"image/bmp", "audio/mpeg", "audio/aac"})
 _RIFF: Final = {b"WAVE": "audio/wav", b"WEBP": "image/webp", b"AVI ": "video/x-msvideo"}
 _BRANDS: Final = {
     b"M4A ": "audio/mp4",
@@ -288,6 +289,8 @@ def type_of(head: bytes, kind: Kind) -> str | None:
     the containers' own specifications (RIFF, ISO BMFF, EBML, ID3).
     """
     found = _type_of(head)
+    if kind == "file" and found in _BRIEFLY_TOLD:
+        return None  # by two or three bytes, which a text may begin with as well
     if kind == "audio" and found in ("video/mp4", "video/webm"):
         return found.replace("video/", "audio/")
     return found

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from reynard.core.catalogue import Model, check_fetched
+from reynard.core.channels import Channel
 from reynard.core.errors import GenerationError
 from reynard.core.generation import Generation
 from reynard.core.media import (
@@ -77,8 +78,9 @@ class Gatherer:
         """The media of a task, for all its attempts."""
         return Gathered(self, sources(generation), model)
 
-    def is_passed_on(self, source: MediaSource, intake: Intake) -> bool:
-        """Whether the provider reads the address itself."""
+    def is_passed_on(self, source: MediaSource, intake: Intake, channel: Channel) -> bool:
+        """Whether the provider reads the address itself. One that is no public server is handed none: it would read
+        from inside of the operator's network."""
         if source.origin == "data":
             return False
         if source.origin == "youtube":
@@ -88,7 +90,7 @@ class Gatherer:
         formats = intake.formats.get(source.kind)
         if source.kind not in intake.fetches or (formats is not None and source.format not in formats):
             return False
-        return is_public(source.said) and not self._own.owns(source.said)
+        return is_public(source.said) and is_public(channel.base_url) and not self._own.owns(source.said)
 
     async def bytes_of(self, holder: int, source: MediaSource, model: Model) -> Fetched:
         """What the address leads to, fetched unless it is held. Raises `GenerationError`."""
@@ -174,12 +176,13 @@ class Gathered:
             return NOTHING
         intake = route.codec.intake(route.channel)
         resolved: dict[str, Media] = {}
-        pieces: list[_Piece] = []
+        wanted: list[MediaSource] = []
         for said, source in self._sources.items():
-            if self._gatherer.is_passed_on(source, intake):
+            if self._gatherer.is_passed_on(source, intake, route.channel):
                 resolved[said] = as_said(source)
             else:
-                pieces.append(await self._piece(source))
+                wanted.append(source)
+        pieces = await self._pieces(wanted)
         size = sum(piece.size for piece in pieces)
         for piece in sorted(pieces, key=_size, reverse=True):
             if size > intake.inline_bytes:  # the largest go first
@@ -189,13 +192,25 @@ class Gathered:
                 resolved[piece.source.said] = piece.inline()
         return resolved
 
+    async def _pieces(self, wanted: list[MediaSource]) -> list["_Piece"]:
+        """All of them side by side; the first that fails ends the others."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                found = [group.create_task(self._piece(source)) for source in wanted]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return [piece.result() for piece in found]
+
     async def _piece(self, source: MediaSource) -> "_Piece":
         if source.origin == "data":
             media = as_said(source)
             return _Piece(source, media.type, media.data or "")
         if source.origin == "youtube":
             raise GenerationError("invalid_parameters", "The provider does not read YouTube addresses.", failover=True)
-        fetched = await self._gatherer.bytes_of(id(self), source, self._model)
+        try:
+            fetched = await self._gatherer.bytes_of(id(self), source, self._model)
+        except GenerationError as error:
+            raise GenerationError(error.code, f"`{source.param}`: {error.message}", failover=error.failover) from error
         return _Piece(source, checked_type(source, fetched, self._model), fetched.data)
 
     def let_go(self) -> None:

@@ -11,7 +11,8 @@ from msgspec.structs import fields
 from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta, Usage
 from reynard.core.errors import GenerationError, TaskErrorCode
 from reynard.core.reasoning import GEMINI, sealed
-from reynard.providers.gemini.errors import failed, garbled, of_event
+from reynard.providers.failures import failure, garbled
+from reynard.providers.gemini.errors import of_event
 from reynard.providers.gemini.wire import (
     Number,
     WireBlob,
@@ -132,7 +133,7 @@ class Answers:
         if said.finish_reason:
             candidate.reason = said.finish_reason
             if said.finish_reason in FAILS:
-                raise failed(FAILS[said.finish_reason], said.finish_reason)
+                raise failure(FAILS[said.finish_reason], said.finish_reason)
 
     def _count(self, said: WireUsage | None) -> None:
         """Each count is the latest that was said."""
@@ -146,7 +147,7 @@ class Answers:
 
 def _check_feedback(feedback: WireFeedback | None) -> None:
     if feedback is not None and feedback.block_reason:
-        raise failed("content_policy_violation", feedback.block_reason_message or feedback.block_reason)
+        raise failure("content_policy_violation", feedback.block_reason_message or feedback.block_reason)
 
 
 def _chunk(index: int, delta: Delta, *, logprobs: Json | None = None, finish_reason: str | None = None) -> Chunk:

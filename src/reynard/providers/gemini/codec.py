@@ -34,7 +34,8 @@ class GeminiCodec:
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
-        fields = (*quirks.unsupported, *(REASONING if quirks.reasoning == "none" else ()))
+        lacking = channel.carried(generation.model).unsupported
+        fields = (*quirks.unsupported, *lacking, *(REASONING if quirks.reasoning == "none" else ()))
         said = next((field for field in fields if getattr(generation, field, None) is not None), None)
         return said or refused(generation)
 

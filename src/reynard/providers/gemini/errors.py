@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from reynard.core.errors import GenerationError, TaskErrorCode
-from reynard.providers.failures import FAILOVER, OF_STATUS, QUOTED, SAYS, quoted
+from reynard.providers.failures import code_of, failure
 
 OF_WORD: Final[dict[str, TaskErrorCode]] = {
     "INVALID_ARGUMENT": "invalid_parameters",
@@ -94,24 +94,9 @@ def of_event(error: Any) -> GenerationError:
     return _error(code if isinstance(code, int) else 500, error)
 
 
-def failed(code: TaskErrorCode, reason: Any = None) -> GenerationError:
-    """A failure, with the provider's reason where that helps the caller and tells nothing of the operator."""
-    message = SAYS[code]
-    if code in QUOTED and isinstance(reason, str) and reason.strip():
-        message = f"{message} It said: {quoted(reason)}"
-    return GenerationError(code, message, failover=code in FAILOVER)
-
-
-def garbled() -> GenerationError:
-    """An answer that is none."""
-    return GenerationError(
-        "upstream_error", "The provider sent an answer that cannot be read. Try again.", failover=True
-    )
-
-
 def _error(status: int, error: Any) -> GenerationError:
     said = error if isinstance(error, dict) else {"message": error}
-    found = failed(_code(status, said), said.get("message"))
+    found = failure(_code(status, said), said.get("message"))
     found.retry_after_s = _wait(said)
     return found
 
@@ -124,7 +109,7 @@ def _code(status: int, said: dict[str, Any]) -> TaskErrorCode:
     word = said.get("status")
     if isinstance(word, str) and word in OF_WORD:
         return OF_WORD[word]
-    return OF_STATUS.get(status, "invalid_parameters" if 400 <= status < 500 else "upstream_error")
+    return code_of(status)
 
 
 def _wait(said: dict[str, Any]) -> float | None:

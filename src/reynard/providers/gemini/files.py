@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,8 +19,10 @@ import wreq
 from reynard.core.errors import GenerationError
 from reynard.ports.media import Uploaded
 from reynard.ports.transport import ConnectionBroken
+from reynard.providers.auth import Auth
+from reynard.providers.failures import failure, garbled
 from reynard.providers.gemini.contents import GOOGLES
-from reynard.providers.gemini.errors import failed, garbled, of_status
+from reynard.providers.gemini.errors import of_status
 from reynard.providers.gemini.wire import WireFile, WireUploaded
 from reynard.providers.http import BROKEN, NOT_SENT, HTTPResponse
 
@@ -38,14 +40,6 @@ _NAME: Final = re.compile(r"files/[a-z0-9-]{1,64}")
 _METADATA: Final = b'{"file":{}}'
 _files = msgspec.json.Decoder(WireFile)
 _uploaded = msgspec.json.Decoder(WireUploaded)
-
-
-class Auth(Protocol):
-    """Whose key it is."""
-
-    async def headers(self) -> Mapping[str, str]:
-        """The headers that show it."""
-        ...
 
 
 class GeminiUploader:
@@ -188,4 +182,4 @@ def _expiry(said: str | None) -> float:
 
 
 def _unreachable() -> GenerationError:
-    return failed("upstream_error")
+    return failure("upstream_error")

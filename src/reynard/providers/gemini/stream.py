@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from reynard.core.chat import Chunk
 from reynard.core.errors import GenerationError
+from reynard.providers.failures import garbled
 from reynard.providers.gemini.answers import Answers, piece_of
-from reynard.providers.gemini.errors import garbled
 from reynard.providers.sse import Event, EventTooLarge, SSEParser
 
 
