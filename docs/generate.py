@@ -16,7 +16,7 @@ from reynard.bootstrap import CODECS
 from reynard.config import ChannelSettings, Provider, Settings
 from reynard.core import forms
 from reynard.core.channels import Channel
-from reynard.core.media import Kind
+from reynard.core.formats import Kind
 
 HERE: Final = Path(__file__).parent
 SAMPLES: Final[dict[str, Any]] = json.loads((HERE.parent / "tests" / "golden" / "parameters.json").read_text("utf-8"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reynard.core import files
 from reynard.core.files import File, media_type_of, name_of, safe_name, token_of
-from reynard.core.media import TYPE_OF_FORMAT
+from reynard.core.formats import TYPE_OF_FORMAT
 
 TOKEN = "a1" * 16
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 40

@@ -12,8 +12,9 @@ import pytest
 from reynard.core.catalogue import Model
 from reynard.core.channels import Carried, Channel
 from reynard.core.errors import GenerationError
+from reynard.core.formats import Kind
 from reynard.core.generation import Generation
-from reynard.core.media import Intake, Kind, Media
+from reynard.core.media import Intake, Media
 from reynard.engine.media import NOTHING, Gathered, Gatherer, MediaLimits
 from reynard.engine.routes import Route
 from reynard.ports.media import Opened, Uploaded

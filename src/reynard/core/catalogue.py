@@ -6,9 +6,10 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, structs
 
 from reynard.core.errors import CapabilityMissing, GenerationError, InvalidParam, ModelNotSupported, RuleViolation
+from reynard.core.formats import TYPE_OF_FORMAT, VIDEO_EXTENSIONS, Kind, format_of
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
-from reynard.core.media import TYPE_OF_FORMAT, VIDEO_EXTENSIONS, Kind, MediaSource, format_of, sources
+from reynard.core.media import MediaSource, sources
 from reynard.core.messages import Name
 from reynard.core.reasoning import Thinking
 

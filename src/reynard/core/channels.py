@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from reynard.core.media import Kind
+from reynard.core.formats import Kind
 from reynard.core.messages import Json, Name
 from reynard.core.reasoning import Thinking
 from reynard.core.simulation import Simulation

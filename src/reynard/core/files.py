@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
 
+from reynard.core.formats import TYPE_OF_FORMAT, type_of
 from reynard.core.ids import ALPHABET, Below, spelled
-from reynard.core.media import TYPE_OF_FORMAT, type_of
 
 ID_SUFFIX_LENGTH: Final = 6
 TOKEN_LENGTH: Final = 32  # of [a-z0-9]: 165 bits

@@ -16,18 +16,9 @@ from msgspec import Struct
 from reynard.core.catalogue import Model, check_fetched
 from reynard.core.channels import Channel
 from reynard.core.errors import GenerationError
+from reynard.core.formats import TYPE_OF_FORMAT, type_of
 from reynard.core.generation import Generation
-from reynard.core.media import (
-    TYPE_OF_FORMAT,
-    Intake,
-    Media,
-    MediaSource,
-    Resolved,
-    as_said,
-    is_public,
-    sources,
-    type_of,
-)
+from reynard.core.media import Intake, Media, MediaSource, Resolved, as_said, is_public, sources
 from reynard.engine.routes import Route
 from reynard.ports.clock import Clock
 from reynard.ports.media import Fetcher, Uploaded

@@ -9,8 +9,9 @@ import msgspec
 from reynard.core.channels import Channel
 from reynard.core.chat import Completion
 from reynard.core.errors import GenerationError, UnsupportedOptions
+from reynard.core.formats import Kind
 from reynard.core.generation import Generation
-from reynard.core.media import Intake, Kind, Resolved
+from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
 from reynard.providers.anthropic import answer, errors, options
 from reynard.providers.anthropic.messages import system, turns

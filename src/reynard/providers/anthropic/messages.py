@@ -14,7 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from reynard.core.errors import GenerationError
-from reynard.core.media import TYPE_OF_FORMAT, Media, Resolved
+from reynard.core.formats import TYPE_OF_FORMAT
+from reynard.core.media import Media, Resolved
 from reynard.core.messages import (
     AskedCall,
     AssistantMessage,

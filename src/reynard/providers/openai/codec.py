@@ -9,8 +9,9 @@ import msgspec
 from reynard.core.channels import Channel
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import GenerationError, UnsupportedOptions
+from reynard.core.formats import Kind
 from reynard.core.generation import Generation
-from reynard.core.media import Intake, Kind, Resolved
+from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
 from reynard.providers.failures import garbled
 from reynard.providers.openai import errors, reasoning

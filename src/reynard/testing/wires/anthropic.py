@@ -9,8 +9,8 @@ import msgspec
 
 from reynard.core import messages as core
 from reynard.core import simulation
+from reynard.core.formats import Kind
 from reynard.core.generation import Generation
-from reynard.core.media import Kind
 from reynard.core.playback import Spoken
 from reynard.core.simulation import Script
 from reynard.testing.wires import anthropic_rules, exchange

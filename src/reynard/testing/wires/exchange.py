@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Struct
 
+from reynard.core.formats import Kind
 from reynard.core.generation import Generation
-from reynard.core.media import Kind
 from reynard.core.messages import (
     AudioBlock,
     Block,

@@ -3,7 +3,7 @@
 import binascii
 from typing import Final
 
-from reynard.core.media import FORMAT_OF_TYPE, Kind, type_of
+from reynard.core.formats import FORMAT_OF_TYPE, Kind, type_of
 from reynard.testing.wires.exchange import Refused, require
 
 HEAD: Final = 64
