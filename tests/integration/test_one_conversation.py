@@ -26,6 +26,7 @@ TOOLS = [
         },
     }
 ]
+MAY_DIFFER = ("system_fingerprint", "service_tier", "usage", "reasoning_details")
 ASKED: list[dict[str, Any]] = [
     {"role": "system", "content": "Be short."},
     {"role": "user", "content": "What is the weather in Paris?"},
@@ -48,14 +49,16 @@ def chunks(client: httpx2.Client, asked: dict[str, Any]) -> list[dict[str, Any]]
 def shape(value: Any) -> Any:
     """`value` without what must differ: the keys and types that are left are what a client depends on."""
     if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items() if key not in ("system_fingerprint", "usage")}
+        return {key: shape(item) for key, item in value.items() if key not in MAY_DIFFER}
     return [shape(item) for item in value] if isinstance(value, list) else type(value).__name__
 
 
 def kinds(found: list[dict[str, Any]]) -> list[Any]:
-    """The shapes of the chunks, each once for a run of them."""
+    """The shapes of the chunks, each once for a run of them; without what only carries a signature."""
     shapes: list[Any] = []
     for chunk in found:
+        if [list(choice["delta"]) for choice in chunk["choices"]] == [["reasoning_details"]]:
+            continue
         if not shapes or shapes[-1] != shape(chunk):
             shapes.append(shape(chunk))
     return shapes

@@ -127,7 +127,9 @@ class Answers:
         for part in said.content.parts or () if said.content is not None else ():
             delta = _delta(part, candidate, (response_id, raw, index))
             if delta is not None:
+                arguments = _held_back(delta)
                 yield _chunk(index, delta)
+                yield from (_chunk(index, Delta(tool_calls=[piece])) for piece in arguments)
         if said.logprobs_result is not None:
             yield _chunk(index, Delta(), logprobs=_logprobs(said.logprobs_result))
         if said.finish_reason:
@@ -184,6 +186,16 @@ def _call(call: WireCall, candidate: _Candidate, seed: tuple[str | None, bytes, 
     candidate.ids.add(call_id)
     function = FunctionDelta(name=call.name, arguments=_arguments(call.args))
     return ToolCallDelta(index=position, id=call_id, type="function", function=function)
+
+
+def _held_back(delta: Delta) -> list[ToolCallDelta]:
+    """The arguments of the calls in `delta`, taken out of it: in OpenAI's streams they follow the call."""
+    pieces: list[ToolCallDelta] = []
+    for call in delta.tool_calls or ():
+        if call.function is not None:
+            pieces.append(ToolCallDelta(index=call.index, function=FunctionDelta(arguments=call.function.arguments)))
+            call.function.arguments = ""
+    return pieces
 
 
 def _made(seed: tuple[str | None, bytes, int], position: int) -> str:
