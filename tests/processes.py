@@ -69,8 +69,8 @@ class Process:
 class Upstream(Process):
     """A simulated provider."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(["reynard.testing.upstream", "--key", UPSTREAM_KEY], folder / "upstream.log")
+    def __init__(self, folder: Path, key: str = UPSTREAM_KEY) -> None:
+        super().__init__(["reynard.testing.upstream", "--key", key], folder / "upstream.log")
 
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = httpx2.get(f"{self.url}/_state").json()

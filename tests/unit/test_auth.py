@@ -2,19 +2,16 @@
 
 import asyncio
 import importlib.util
-import json
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from google.auth import jwt
+from tests.google_tokens import EMAIL, Tokens, account
 
 from reynard.core.channels import Auth, Carried, Channel, Dialect
 from reynard.ports.transport import ConnectFailed, WireRequest
@@ -22,63 +19,6 @@ from reynard.providers import google, http
 from reynard.providers.auth import KeyAuth, auth_of
 from reynard.providers.google import GoogleAuth
 from reynard.testing.clock import FakeClock
-
-EMAIL = "gateway@project.iam.gserviceaccount.com"
-
-
-class Tokens(ThreadingHTTPServer):
-    """Google's token endpoint: it takes an assertion that is signed by the account's key, and counts."""
-
-    daemon_threads = True
-
-    def __init__(self, key: rsa.RSAPrivateKey) -> None:
-        super().__init__(("127.0.0.1", 0), _Exchange)
-        public = key.public_key()
-        self.public = public.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        ).decode()
-        self.calls = 0
-        self.lives_s: Any = 3600
-        self.refusal: tuple[int, bytes] | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-        self.asked = threading.Event()
-        self.claims: dict[str, Any] = {}
-
-
-class _Exchange(BaseHTTPRequestHandler):
-    server: Tokens
-
-    def do_POST(self) -> None:
-        form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-        self.server.calls += 1
-        self.server.asked.set()
-        self.server.gate.wait(20)
-        if self.server.refusal is not None:
-            self.answer(*self.server.refusal)
-            return
-        try:
-            assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
-            self.server.claims = dict(jwt.decode(form["assertion"][0], certs=self.server.public))  # type: ignore[no-untyped-call]
-        except (AssertionError, ValueError):
-            self.answer(400, b'{"error": "invalid_grant", "error_description": "Invalid JWT Signature."}')
-            return
-        token = {"access_token": f"ya29.{self.server.calls}", "expires_in": self.server.lives_s, "token_type": "Bearer"}
-        self.answer(200, json.dumps(token).encode())
-
-    def do_GET(self) -> None:
-        self.answer(200, b'{"access_token": "ya29.elsewhere", "expires_in": 3600}')
-
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("location", "/elsewhere")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +36,6 @@ def tokens(key: rsa.RSAPrivateKey) -> Iterator[Tokens]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def account(key: rsa.RSAPrivateKey, address: str, **more: Any) -> str:
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    whole = {"type": "service_account", "client_email": EMAIL, "private_key": private, "token_uri": address}
-    return json.dumps({**whole, "project_id": "project", "private_key_id": "1", **more})
 
 
 @pytest.fixture
