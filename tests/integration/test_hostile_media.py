@@ -69,6 +69,13 @@ def ask(gateway: Gateway, url: str, kind: str = "image") -> httpx2.Response:
         return client.post("/v1/llm/generations", json=body)
 
 
+def reason(response: httpx2.Response) -> str:
+    """Why the source was not read; in front of it stands which source it was."""
+    where, _, said = response.json()["error"]["message"].partition(": ")
+    assert where.startswith("`messages[0].content[0].")
+    return str(said)
+
+
 def peak_bytes(gateway: Gateway) -> int:
     status = Path(f"/proc/{gateway.popen.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
@@ -157,7 +164,7 @@ def test_no_private_address_is_reached(guarded: Gateway, canary: MediaServer, ur
     response = ask(guarded, url.format(port=canary.port))
     assert time.monotonic() - began < 4
     assert (response.status_code, response.json()["error"]["code"]) == (422, "media_fetch_failed")
-    assert response.json()["error"]["message"] == FAILED  # the same for all, whatever the address is
+    assert reason(response) == FAILED  # the same for all, whatever the address is
     authority = url.split("/")[2].format(port=canary.port)
     assert_told_to_nobody(guarded, response, authority, str(canary.port), "127.0.0.1\\", "169.254", "a.png", "latest")
     assert canary.accepted == before
@@ -166,7 +173,7 @@ def test_no_private_address_is_reached(guarded: Gateway, canary: MediaServer, ur
 @pytest.mark.parametrize("kind", ["video", "audio", "file"])
 def test_of_no_kind(guarded: Gateway, canary: MediaServer, kind: str) -> None:
     response = ask(guarded, f"http://127.0.0.1:{canary.port}/a.mp4", kind)
-    assert (response.status_code, response.json()["error"]["message"]) == (422, FAILED)
+    assert (response.status_code, reason(response)) == (422, FAILED)
     assert canary.accepted == 0
 
 
@@ -339,7 +346,7 @@ def test_the_slow_are_given_up_and_hold_up_nobody(unguarded: Gateway, hostile: M
         for path, call in calls.items():
             response = call.result()
             assert (path, response.status_code) == (path, 422)
-            assert response.json()["error"]["message"] == FAILED
+            assert reason(response) == FAILED
             assert_told_to_nobody(unguarded, response, str(hostile.port), path)
     for path in ("/a-byte-a-minute", "/a-byte-now-and-then", "/a-chunk-now-and-then", "/silence-after-the-head"):
         assert ended[path] < TIMEOUT_S - 0.5, ended  # the pace, not the whole time
@@ -348,7 +355,7 @@ def test_the_slow_are_given_up_and_hold_up_nobody(unguarded: Gateway, hostile: M
 
 def test_hints_without_end(unguarded: Gateway, hostile: MediaServer) -> None:
     began = time.monotonic()
-    assert ask(unguarded, hostile.url + "/hints-without-end").json()["error"]["message"] == FAILED
+    assert reason(ask(unguarded, hostile.url + "/hints-without-end")) == FAILED
     assert time.monotonic() - began < TIMEOUT_S + 4
 
 
@@ -400,11 +407,11 @@ def test_a_certificate_of_nobody(unguarded: Gateway, folder: Path) -> None:
         thread.start()
         response = ask(unguarded, f"https://localhost:{listening.getsockname()[1]}/a.png")
         thread.join(10)
-    assert response.json()["error"]["message"] == FAILED
+    assert reason(response) == FAILED
     assert names == ["localhost"]
     assert read == []
 
 
 def test_no_tls_at_all(unguarded: Gateway, canary: MediaServer) -> None:
     response = ask(unguarded, f"https://localhost:{canary.port}/a.png")
-    assert response.json()["error"]["message"] == FAILED
+    assert reason(response) == FAILED

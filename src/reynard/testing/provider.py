@@ -164,9 +164,10 @@ class Provider:
         del self.state.refused[:-MOST_REMEMBERED]
 
     def behave(self, simulated: Simulation) -> None:
-        """From now on."""
+        """From now on; what was refused before is forgotten."""
         self.simulation = simulated
         self.instant.clear()
+        self.state.refused.clear()
 
     def shown(self) -> bytes:
         """The state, as JSON."""
