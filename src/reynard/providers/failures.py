@@ -80,6 +80,20 @@ def garbled() -> GenerationError:
     )
 
 
+def nothing_said() -> GenerationError:
+    """A stream without an answer in it."""
+    return GenerationError(
+        "generation_failed_no_content", "The provider sent an empty stream. Try again.", failover=True
+    )
+
+
+def cut_short() -> GenerationError:
+    """A stream that ended in the middle of its answer."""
+    return GenerationError(
+        "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
+    )
+
+
 def quoted(reason: str) -> str:
     """A provider's sentence, without what looks like a secret or an address, and not too long."""
     text = _SECRET.sub("…", " ".join(reason[: 4 * _LONGEST_QUOTE].split()))

@@ -4,7 +4,7 @@
 `message_stop`. `ping` may come anywhere, and so may events of types that are not known yet; both are passed over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -14,8 +14,9 @@ from reynard.core.errors import GenerationError
 from reynard.providers.anthropic import errors
 from reynard.providers.anthropic.answer import Tally, arguments, finish, kept, named
 from reynard.providers.anthropic.wire import WireBlock, WireDelta, WireEvent, WireKind
-from reynard.providers.failures import garbled
-from reynard.providers.sse import Event, EventTooLarge, SSEParser
+from reynard.providers.decoder import EventStreamDecoder
+from reynard.providers.failures import cut_short, garbled
+from reynard.providers.sse import Event
 
 KNOWN: Final = frozenset(
     {
@@ -48,40 +49,27 @@ class _Open:
         self.signature: list[str] = []
 
 
-class AnthropicStreamDecoder:
+class AnthropicStreamDecoder(EventStreamDecoder):
     """The end of the answer is told only with `message_stop`: until then nothing says that it was whole."""
 
-    __slots__ = ("_begun", "_calls", "_held", "_open", "_parser", "_reason", "_tally", "done")
+    __slots__ = ("_begun", "_calls", "_held", "_open", "_reason", "_tally")
 
     def __init__(self) -> None:
-        self._parser = SSEParser()
+        super().__init__()
         self._open: dict[int, _Open] = {}
         self._tally = Tally()
         self._begun = False
         self._reason: str | None = None
         self._calls = 0
         self._held = 0
-        self.done = False
 
-    def feed(self, data: bytes) -> Iterator[Chunk]:
-        """The chunks that `data` completes, one by one: a failure behind them takes none of them along."""
-        try:
-            events = self._parser.feed(data)
-        except EventTooLarge:
-            raise garbled() from None
-        return self._chunks(events)
+    def _has_begun(self) -> bool:
+        return self._begun
 
-    def close(self) -> Iterator[Chunk]:
-        """The last chunks. Raises `GenerationError` behind them unless the message came to its end."""
-        yield from self._chunks(self._parser.close())
-        if not self._begun:
-            raise GenerationError(
-                "generation_failed_no_content", "The provider sent an empty stream. Try again.", failover=True
-            )
+    def _rest(self) -> Iterable[Chunk]:
         if not self.done:
-            raise GenerationError(
-                "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
-            )
+            raise cut_short()
+        return ()
 
     def _chunks(self, events: list[Event]) -> Iterator[Chunk]:
         for event in events:

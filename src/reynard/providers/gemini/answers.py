@@ -9,9 +9,9 @@ import msgspec
 from msgspec.structs import fields
 
 from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta, Usage
-from reynard.core.errors import GenerationError, TaskErrorCode
+from reynard.core.errors import TaskErrorCode
 from reynard.core.reasoning import GEMINI, sealed
-from reynard.providers.failures import failure, garbled
+from reynard.providers.failures import cut_short, failure, garbled
 from reynard.providers.gemini.errors import of_event
 from reynard.providers.gemini.wire import (
     Number,
@@ -105,9 +105,7 @@ class Answers:
     def end(self, *, whole: bool) -> Iterator[Chunk]:
         """The finish of each candidate, and the usage. Raises `GenerationError` if one has none and is not `whole`."""
         if not whole and any(candidate.reason is None for candidate in self._candidates.values()):
-            raise GenerationError(
-                "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
-            )
+            raise cut_short()
         for index, candidate in sorted(self._candidates.items()):
             finish = FINISH.get(candidate.reason or "STOP", FILTERED)
             if finish == "stop" and candidate.calls:

@@ -1,7 +1,7 @@
 """OpenAI Chat Completions: https://platform.openai.com/docs/api-reference/chat."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,8 @@ from reynard.core.formats import Kind
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
-from reynard.providers.failures import garbled
+from reynard.providers.decoder import EventStreamDecoder
+from reynard.providers.failures import cut_short, garbled
 from reynard.providers.openai import errors, reasoning
 from reynard.providers.openai.messages import messages, tools
 from reynard.providers.openai.wire import (
@@ -25,7 +26,7 @@ from reynard.providers.openai.wire import (
     WireDelta,
     WireUsage,
 )
-from reynard.providers.sse import Event, EventTooLarge, SSEParser
+from reynard.providers.sse import Event
 
 OWN: Final = frozenset(
     {
@@ -124,36 +125,23 @@ class OpenAICodec:
         return errors.of_status(status, body)
 
 
-class OpenAIStreamDecoder:
+class OpenAIStreamDecoder(EventStreamDecoder):
     """`data: {chunk}` lines up to `data: [DONE]`, which some servers forget: the finish reasons are the real mark."""
 
-    __slots__ = ("_begun", "_ended", "_parser", "done")
+    __slots__ = ("_choices", "_ended")
 
     def __init__(self) -> None:
-        self._parser = SSEParser()
-        self._begun: set[int] = set()
+        super().__init__()
+        self._choices: set[int] = set()  # that began
         self._ended: set[int] = set()
-        self.done = False
 
-    def feed(self, data: bytes) -> Iterator[Chunk]:
-        """The chunks that `data` completes, one by one: a failure behind them takes none of them along."""
-        try:
-            events = self._parser.feed(data)
-        except EventTooLarge:
-            raise garbled() from None
-        return self._chunks(events)
+    def _has_begun(self) -> bool:
+        return bool(self._choices)
 
-    def close(self) -> Iterator[Chunk]:
-        """The last chunks. Raises `GenerationError` behind them unless every choice that began has ended."""
-        yield from self._chunks(self._parser.close())
-        if not self._begun:
-            raise GenerationError(
-                "generation_failed_no_content", "The provider sent an empty stream. Try again.", failover=True
-            )
-        if self._begun != self._ended:
-            raise GenerationError(
-                "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
-            )
+    def _rest(self) -> Iterable[Chunk]:
+        if self._choices != self._ended:
+            raise cut_short()
+        return ()
 
     def _chunks(self, events: list[Event]) -> Iterator[Chunk]:
         for event in events:
@@ -189,7 +177,7 @@ class OpenAIStreamDecoder:
             choice.usage = None
         _settle_delta(choice)
         choice.finish_reason = None if choice.index in self._ended else _finish(choice.finish_reason)
-        self._begun.add(choice.index)
+        self._choices.add(choice.index)
         if choice.finish_reason is not None:
             self._ended.add(choice.index)
 
