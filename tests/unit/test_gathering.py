@@ -290,6 +290,31 @@ async def test_an_upload_is_used_again_while_it_lives_and_only_on_its_channel() 
     assert await kept_as("a") == "files/3"
 
 
+async def test_an_upload_that_may_be_gone_is_made_anew() -> None:
+    desk = Desk()
+    shelf = Shelf(desk.clock)
+    uri = data_uri("image/png", PNG)
+    to = route(Takes(inline_bytes=10), shelf)
+    first = desk.begin(("image", uri))
+    await first.resolve(to)
+    assert not first.distrust()  # it was made for this very attempt
+    second = desk.begin(("image", uri))
+    assert (await second.resolve(to))[uri].url == "files/1"
+    assert second.distrust()
+    assert (await second.resolve(to))[uri].url == "files/2"
+    assert not second.distrust()
+
+
+async def test_what_is_wanted_at_once_is_uploaded_once() -> None:
+    desk = Desk()
+    shelf = Shelf(desk.clock)
+    uri = data_uri("image/png", PNG)
+    to = route(Takes(inline_bytes=10), shelf)
+    tasks = [desk.begin(("image", uri)) for _ in range(5)]
+    found = await asyncio.gather(*(task.resolve(to) for task in tasks))
+    assert {resolved[uri].url for resolved in found} == {"files/1"}
+
+
 async def test_what_fits_nowhere_is_too_large() -> None:
     with pytest.raises(GenerationError) as caught:
         await Desk().begin(("image", data_uri("image/png", PNG))).resolve(route(Takes(inline_bytes=10)))

@@ -162,7 +162,9 @@ def with_content(completion: Completion) -> Completion:
     if any(choice.finish_reason == "content_filter" for choice in completion.choices):
         raise GenerationError("content_policy_violation", "The provider withheld the whole answer. Change the request.")
     raise GenerationError(
-        "generation_failed_no_content", "The provider answered with nothing. Try again, or change the request."
+        "generation_failed_no_content",
+        "The provider answered with nothing. Try again, or change the request.",
+        failover=True,
     )
 
 

@@ -61,7 +61,7 @@ class Failover:
                         raise
                     if sink is not None and not await sink.restart():
                         raise _interrupted(failure) from failure
-                    if failure.code in PASSES_BY_ITSELF:
+                    if media.distrust() or failure.code in PASSES_BY_ITSELF:
                         again.append(route)
             routes = again
             if not routes or turn + 1 == self._policy.rounds:
@@ -88,6 +88,8 @@ async def _attempt(
 
 
 def _interrupted(failure: GenerationError) -> GenerationError:
+    if failure.code == "generation_failed_no_content":
+        return failure  # nothing of the answer was handed out, for there was nothing
     return GenerationError(
         "stream_interrupted",
         "The stream broke off after part of it had been read, and another text would not continue it. "

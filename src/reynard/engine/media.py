@@ -9,7 +9,8 @@ import binascii
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
@@ -27,6 +28,10 @@ NOTHING: Final[Resolved] = {}
 SNIFFED: Final = 64
 MOST_UPLOADS_KNOWN: Final = 10_000
 UPLOAD_MARGIN_S: Final = 3_600.0
+
+
+UploadKey = tuple[str, bytes]
+"""The channel's name, and the digest of the bytes."""
 
 
 class MediaLimits(Struct, frozen=True, kw_only=True):
@@ -63,7 +68,8 @@ class Gatherer:
         self._fetching = asyncio.Semaphore(limits.fetches_at_once)
         self._held: OrderedDict[tuple[int, str], Fetched] = OrderedDict()
         self._held_bytes = 0
-        self._uploads: OrderedDict[tuple[str, bytes], Uploaded] = OrderedDict()
+        self._uploads: OrderedDict[UploadKey, Uploaded] = OrderedDict()
+        self._uploading: WeakValueDictionary[UploadKey, asyncio.Lock] = WeakValueDictionary()
 
     def begin(self, generation: Generation, model: Model) -> "Gathered":
         """The media of a task, for all its attempts."""
@@ -111,19 +117,34 @@ class Gatherer:
             if dropped is not None:
                 self._held_bytes -= len(dropped.data)
 
-    async def upload(self, piece: "_Piece", route: Route) -> Media:
+    async def upload(self, piece: "_Piece", route: Route) -> "_Kept":
         """`piece`, put where the provider of `route` reads it; once for as long as it is kept there."""
         if route.uploader is None:
             raise too_large()
         data = piece.data
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).digest())
         key = (route.channel.name, digest)
-        known = self._uploads.get(key)
-        if known is None or known.expires - UPLOAD_MARGIN_S < self._clock.now():
-            known = self._uploads[key] = await route.uploader.upload(data, piece.type)
-            while len(self._uploads) > MOST_UPLOADS_KNOWN:
-                self._uploads.popitem(last=False)
-        return Media(kind=piece.source.kind, type=piece.type, url=known.uri)
+        async with self._uploading.setdefault(key, asyncio.Lock()):  # who comes second finds it done
+            known = self._uploads.get(key)
+            is_old = known is not None and known.expires - UPLOAD_MARGIN_S >= self._clock.now()
+            if known is None or not is_old:
+                known = self._uploads[key] = await route.uploader.upload(data, piece.type)
+        while len(self._uploads) > MOST_UPLOADS_KNOWN:
+            self._uploads.popitem(last=False)
+        return _Kept(key, Media(kind=piece.source.kind, type=piece.type, url=known.uri), is_old)
+
+    def forget(self, keys: Iterable[UploadKey]) -> None:
+        """These uploads may be gone: whoever wants them puts them there anew."""
+        for key in keys:
+            self._uploads.pop(key, None)
+
+
+class _Kept(NamedTuple):
+    """Media in a provider's keeping; `is_old`: since an earlier attempt, or another task."""
+
+    key: UploadKey
+    media: Media
+    is_old: bool
 
 
 class _Piece(Struct, frozen=True):
@@ -154,17 +175,19 @@ class _Piece(Struct, frozen=True):
 class Gathered:
     """The media of one task."""
 
-    __slots__ = ("_gatherer", "_model", "_sources")
+    __slots__ = ("_gatherer", "_model", "_sources", "_trusted")
 
     def __init__(self, gatherer: Gatherer, found: list[MediaSource], model: Model) -> None:
         self._gatherer = gatherer
         self._model = model
         self._sources = {source.said: source for source in found}
+        self._trusted: list[UploadKey] = []  # uploads of before, that the last attempt relied on
 
     async def resolve(self, route: Route) -> Resolved:
         """Every source, as the channel takes it. Raises `GenerationError`."""
         if not self._sources:
             return NOTHING
+        self._trusted = []
         intake = route.codec.intake(route.channel)
         resolved: dict[str, Media] = {}
         wanted: list[MediaSource] = []
@@ -178,7 +201,9 @@ class Gathered:
         for piece in sorted(pieces, key=_size, reverse=True):
             if size > intake.inline_bytes:  # the largest go first
                 size -= piece.size
-                resolved[piece.source.said] = await self._gatherer.upload(piece, route)
+                kept = await self._gatherer.upload(piece, route)
+                resolved[piece.source.said] = kept.media
+                self._trusted += [kept.key] if kept.is_old else []
             else:
                 resolved[piece.source.said] = piece.inline()
         return resolved
@@ -203,6 +228,11 @@ class Gathered:
         except GenerationError as error:
             raise GenerationError(error.code, f"`{source.param}`: {error.message}", failover=error.failover) from error
         return _Piece(source, checked_type(source, fetched, self._model), fetched.data)
+
+    def distrust(self) -> bool:
+        """Whether the last attempt, which failed, relied on earlier uploads: they may be gone, and are forgotten."""
+        self._gatherer.forget(self._trusted)
+        return bool(self._trusted)
 
     def let_go(self) -> None:
         """Nothing of it is needed any more."""
