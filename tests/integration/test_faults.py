@@ -28,7 +28,7 @@ STREAMED: dict[str, tuple[dict[str, Any], int, str]] = {
     "error event": ({"fail": {"error_event_rate": 1}}, 502, "all_platforms_exhausted"),
     "no end": ({"fail": {"no_end_rate": 1}}, 502, "all_platforms_exhausted"),
 }
-OF_THE_REQUEST = {"status 400", "nothing"}  # another channel would answer the same
+OF_THE_REQUEST = {"status 400"}  # another channel would answer the same
 TIMEOUTS = "first_byte_timeout_s = 0.5\nidle_timeout_s = 0.5\nanswer_timeout_s = 0.5"
 
 
