@@ -73,7 +73,7 @@ def request_of(asked: dict[str, Any], channel: Channel, settings: config.Setting
     model = next(model for model in settings.models if model.id == "m")
 
     async def resolved() -> Any:
-        return await gatherer.begin(generation, model).resolve(route)
+        return await gatherer.begin(generation, model, "key").resolve(route)
 
     return route.codec.encode(generation, channel, asyncio.run(resolved()))
 

@@ -12,7 +12,7 @@ import pytest
 from tests.processes import Gateway, running
 
 from reynard import config
-from reynard.config import FileSettings, MediaSettings
+from reynard.config.settings import FileSettings, MediaSettings
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```bash\n(curl .*?)^```", re.MULTILINE | re.DOTALL)

@@ -8,8 +8,6 @@ import pytest
 
 from reynard.core.channels import Channel
 from reynard.core.errors import GenerationError
-from reynard.core.generation import Generation
-from reynard.core.messages import UserMessage
 from reynard.engine.attempt import Identity, complete
 from reynard.engine.routes import Route
 from reynard.ports.transport import WireRequest
@@ -42,7 +40,7 @@ class Limited:
 @pytest.mark.parametrize(("header", "wait"), [(None, 7), (3, 3), (0, 0)])
 async def test_the_header_outweighs_the_body(header: float | None, wait: float) -> None:
     route = Route(Channel(name="c", dialect="gemini", models=()), GeminiCodec(), Limited(header))
-    generation = Generation(model="m", messages=(UserMessage(content="a"),))
+    request = WireRequest(path="/", body=b"{}", stream=False)
     with pytest.raises(GenerationError) as caught:
-        await complete(generation, route, {}, Identity("x", 1, "m"))
+        await complete(request, route, Identity("x", 1, "m"))
     assert caught.value.retry_after_s == wait

@@ -14,7 +14,7 @@ from reynard.core.channels import Carried, Channel
 from reynard.core.errors import GenerationError
 from reynard.core.formats import Kind
 from reynard.core.generation import Generation
-from reynard.core.media import Intake, Media
+from reynard.core.media import Intake, Media, Resolved
 from reynard.engine.media import NOTHING, Gathered, Gatherer, MediaLimits
 from reynard.engine.routes import Route
 from reynard.ports.media import Opened, Uploaded
@@ -90,7 +90,7 @@ class Takes:
 def route(codec: Takes, shelf: Shelf | None = None, name: str = "c") -> Route:
     base_url = "https://api.provider.example/v1"
     channel = Channel(name=name, dialect="openai", base_url=base_url, models=(Carried("m", "m"),))
-    return Route(channel, codec, None, shelf)  # type: ignore[arg-type]
+    return Route(channel, codec, None, shelf)
 
 
 def asked(*sources: tuple[Kind, str]) -> Generation:
@@ -103,6 +103,14 @@ def data_uri(media_type: str, data: bytes) -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
+async def attempted(task: Gathered, to: Route) -> Resolved:
+    """An attempt, from start to end."""
+    try:
+        return await task.resolve(to)
+    finally:
+        task.rest()
+
+
 class Desk:
     """A gatherer, and all around it."""
 
@@ -112,8 +120,8 @@ class Desk:
         self.clock = FakeClock()
         self.gatherer = Gatherer(self.web, self.own, self.clock, MediaLimits(**limits))
 
-    def begin(self, *sources: tuple[Kind, str], model: Model = MODEL) -> Gathered:
-        return self.gatherer.begin(asked(*sources), model)
+    def begin(self, *sources: tuple[Kind, str], model: Model = MODEL, key: str = "key") -> Gathered:
+        return self.gatherer.begin(asked(*sources), model, key)
 
 
 def raw(media: Media) -> bytes:
@@ -177,25 +185,76 @@ async def test_a_fetch_is_shared_by_the_attempts_of_a_task_and_by_nothing_else()
     url = "https://web.example/a.png"
     task = desk.begin(("image", url), ("image", url))
     for name in ("one", "two"):
-        assert raw((await task.resolve(route(Takes(), name=name)))[url]) == PNG
+        assert raw((await attempted(task, route(Takes(), name=name)))[url]) == PNG
     assert len(desk.web.asked) == 1
     other = desk.begin(("image", url))
-    await other.resolve(route(Takes()))
+    await attempted(other, route(Takes()))
     assert len(desk.web.asked) == 2
     task.let_go()
-    await task.resolve(route(Takes()))
+    await attempted(task, route(Takes()))
     assert len(desk.web.asked) == 3
 
 
-async def test_what_is_held_for_later_attempts_is_bounded() -> None:
+async def test_what_is_held_for_later_attempts_makes_room_for_what_is_wanted_now() -> None:
     web = Web(a_png=(PNG, "image/png"), b_png=(PNG + b"b", "image/png"))
     desk = Desk(web, max_held_bytes=150)
-    one, two = "https://web.example/a.png", "https://web.example/b.png"
-    task = desk.begin(("image", one), ("image", two))
-    first = await task.resolve(route(Takes()))
-    again = await task.resolve(route(Takes()))
-    assert (raw(first[one]), raw(first[two])) == (raw(again[one]), raw(again[two])) == (PNG, PNG + b"b")
-    assert len(web.asked) > 2  # what had to make room is fetched anew
+    one, two = (desk.begin(("image", f"https://web.example/{name}.png")) for name in "ab")
+    await attempted(one, route(Takes()))
+    await attempted(two, route(Takes()))  # which leaves no room for what is held for the first
+    await attempted(one, route(Takes()))
+    assert [url[-5] for url, _ in web.asked] == ["a", "b", "a"]
+    for task in (one, two):
+        task.let_go()
+    assert desk.gatherer.room.used == 0
+
+
+async def test_what_does_not_fit_beside_others_waits_for_them() -> None:
+    desk = Desk(Web(a_png=(PNG, ""), b_png=(PNG, "")), max_held_bytes=150)
+    first, second = (desk.begin(("image", f"https://web.example/{name}.png")) for name in "ab")
+    await first.resolve(route(Takes()))
+    waiting = asyncio.ensure_future(attempted(second, route(Takes())))
+    while len(desk.web.asked) < 2:
+        await asyncio.sleep(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    first.rest()
+    await waiting
+    for task in (first, second):
+        task.let_go()
+    assert desk.gatherer.room.used == 0
+
+
+async def test_one_that_gives_up_waiting_leaves_no_trace() -> None:
+    desk = Desk(Web(a_png=(PNG, ""), b_png=(PNG, "")), max_held_bytes=150, gather_s=0.05)
+    first, second = (desk.begin(("image", f"https://web.example/{name}.png")) for name in "ab")
+    await first.resolve(route(Takes()))
+    with pytest.raises(GenerationError) as caught:
+        await attempted(second, route(Takes()))
+    assert caught.value.code == "generation_timeout"
+    first.rest()
+    for task in (first, second):
+        task.let_go()
+    assert desk.gatherer.room.used == 0
+
+
+async def test_more_than_there_ever_is_room_for_is_refused_at_once() -> None:
+    desk = Desk(Web(a_png=(PNG, ""), b_png=(PNG, "")), max_held_bytes=150)
+    task = desk.begin(*(("image", f"https://web.example/{name}.png") for name in "ab"))
+    with pytest.raises(GenerationError) as caught:
+        await attempted(task, route(Takes()))
+    assert caught.value.code == "media_too_large"
+    task.let_go()
+    assert desk.gatherer.room.used == 0
+
+
+async def test_an_address_that_stands_for_two_kinds_is_checked_as_both() -> None:
+    desk = Desk(Web(a=(PDF, "application/pdf")))
+    url = "https://web.example/a"
+    for places in ((("image", url), ("file", url)), (("file", url), ("image", url))):
+        with pytest.raises(GenerationError) as caught:
+            await attempted(desk.begin(*places), route(Takes()))
+        assert caught.value.code == "media_fetch_failed"
 
 
 async def test_own_files_are_read_here_even_where_the_provider_reads_addresses() -> None:
@@ -330,14 +389,21 @@ async def test_youtube_goes_where_it_is_known_and_fails_over_elsewhere() -> None
     assert caught.value.failover
 
 
-async def test_fetches_at_once_are_bounded() -> None:
+async def test_fetches_at_once_are_bounded_and_shared_between_keys() -> None:
     names = {f"a{n}_png": (PNG, "") for n in range(12)}
-    desk = Desk(Web(**names), fetches_at_once=3)
+    desk = Desk(Web(**names), fetches_at_once=4)
     desk.web.gate.clear()
-    tasks = [desk.begin(("image", url)) for url in desk.web.found]
-    running = asyncio.gather(*(task.resolve(route(Takes())) for task in tasks))
+    greedy = [asyncio.ensure_future(desk.begin(("image", url)).resolve(route(Takes()))) for url in desk.web.found]
+    while desk.web.open_now < 2:
+        await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert desk.web.open_now == 2  # half of it
+    other = desk.begin(("image", "https://web.example/a0.png"), key="other")
+    modest = asyncio.ensure_future(other.resolve(route(Takes())))
     while desk.web.open_now < 3:
         await asyncio.sleep(0)
     desk.web.gate.set()
-    assert len(await running) == 12
-    assert desk.web.most_open == 3
+    await modest
+    await asyncio.gather(*greedy)
+    assert desk.web.most_open <= 4

@@ -54,13 +54,13 @@ class FileSettings(Section, frozen=True, kw_only=True):
 
 
 class MediaSettings(Section, frozen=True, kw_only=True):
-    """What is fetched for a request. `max_held_bytes` is kept in memory for further attempts of a task."""
+    """What is fetched for a request. `max_bytes`: of one source. `max_held_bytes`: of all that is in memory at once."""
 
     allow_private_networks: bool = False
     max_bytes: Bytes = 100_000_000
     timeout_s: Seconds = 30
     max_held_bytes: Bytes = 256_000_000
-    fetches_at_once: Annotated[int, Meta(ge=1)] = 8
+    fetches_at_once: Annotated[int, Meta(ge=1)] = 16
 
 
 Key = str | tuple[str, ...] | None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 from msgspec import Struct
 
 from reynard.core.errors import InvalidParam
@@ -237,11 +238,9 @@ def _data(uri: str, kind: Kind, param: str) -> MediaSource:
 def _base64_size(payload: str, param: str) -> int:
     """Bytes in `payload`, checked to be base64."""
     try:
-        size = len(binascii.a2b_base64(payload, strict_mode=True))
-    except ValueError:
-        size = -1
-    if size != len(payload) / 4 * 3 - payload[-4:].count("="):  # Python 3.11 lets padding after a whole group pass
-        raise InvalidParam(f"`{param}` is not valid base64.", param=param)
+        size = len(msgspec.convert(payload, bytes))
+    except msgspec.ValidationError:
+        raise InvalidParam(f"`{param}` is not valid base64.", param=param) from None
     if size == 0:
         raise InvalidParam(f"`{param}` is empty.", param=param)
     return size

@@ -10,10 +10,8 @@ from msgspec import Struct
 from reynard.core.assembly import Assembly, says_nothing
 from reynard.core.chat import Chunk, Completion, encode
 from reynard.core.errors import GenerationError
-from reynard.core.generation import Generation
-from reynard.core.media import Resolved
 from reynard.engine.routes import Route
-from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireResponse
+from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest, WireResponse
 
 MAX_ANSWER_BYTES: Final = 64_000_000
 MAX_ERROR_BYTES: Final = 64_000
@@ -40,9 +38,8 @@ class Sink(Protocol):
         ...
 
 
-async def complete(generation: Generation, route: Route, media: Resolved, identity: Identity) -> Completion:
+async def complete(request: WireRequest, route: Route, identity: Identity) -> Completion:
     """The whole answer in one body. Raises `GenerationError`."""
-    request = route.codec.encode(generation, route.channel, media)
     async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
         body = await _body(response, route)
     completion = route.codec.decode(body)
@@ -50,11 +47,12 @@ async def complete(generation: Generation, route: Route, media: Resolved, identi
     return with_content(completion)
 
 
-async def stream(generation: Generation, route: Route, media: Resolved, identity: Identity, sink: Sink) -> Completion:
+async def stream(
+    request: WireRequest, route: Route, identity: Identity, sink: Sink, *, shows_usage: bool
+) -> Completion:
     """Chunk after chunk into `sink`; what they amounted to is returned. Raises `GenerationError`."""
-    request = route.codec.encode(generation, route.channel, media)
     decoder = route.codec.stream_decoder()
-    delivery = _Delivery(identity, sink, generation.wants_usage)
+    delivery = _Delivery(identity, sink, shows_usage)
     async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:
         if response.status != 200:
             await _body(response, route)

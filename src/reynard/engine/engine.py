@@ -276,7 +276,9 @@ class Engine:
     async def _answer(self, run: Run, sink: Sink | None, keep: Keep) -> bytes:
         """Generates in the caller's own coroutine, and keeps the task with its end."""
         try:
-            completion = encode(await self._failover.generate(run.generation, identity_of(run.task), sink))
+            completion = encode(
+                await self._failover.generate(run.generation, run.task.key_id, identity_of(run.task), sink)
+            )
         except GenerationError as error:
             await self._end(run, Failed(TaskError.of(error)), None, keep)
             raise

@@ -37,10 +37,11 @@ class Failover:
         self._chance = chance
         self._policy = policy
 
-    async def generate(self, generation: Generation, identity: Identity, sink: Sink | None) -> Completion:
+    async def generate(self, generation: Generation, key_id: str, identity: Identity, sink: Sink | None) -> Completion:
         """The whole answer; with a sink, chunk by chunk on the way. Raises `GenerationError`."""
         routes = self._routes()
-        media = self._media.begin(generation, routes.catalogue.get(generation.model) or Model(id=generation.model))
+        model = routes.catalogue.get(generation.model) or Model(id=generation.model)
+        media = self._media.begin(generation, model, key_id)
         try:
             return await self._walk(routes.ordered(generation, self._chance.uniform), generation, media, identity, sink)
         finally:
@@ -81,10 +82,13 @@ class Failover:
 async def _attempt(
     generation: Generation, route: Route, media: Gathered, identity: Identity, sink: Sink | None
 ) -> Completion:
-    resolved = await media.resolve(route)
-    if sink is None:
-        return await attempt.complete(generation, route, resolved, identity)
-    return await attempt.stream(generation, route, resolved, identity, sink)
+    try:
+        request = route.codec.encode(generation, route.channel, await media.resolve(route))
+        if sink is None:
+            return await attempt.complete(request, route, identity)
+        return await attempt.stream(request, route, identity, sink, shows_usage=generation.wants_usage)
+    finally:
+        media.rest()
 
 
 def _interrupted(failure: GenerationError) -> GenerationError:

@@ -8,7 +8,7 @@ import asyncio
 import binascii
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
@@ -20,6 +20,7 @@ from reynard.core.errors import GenerationError
 from reynard.core.formats import TYPE_OF_FORMAT, type_of
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Media, MediaSource, Resolved, as_said, is_public, sources
+from reynard.engine.room import Room
 from reynard.engine.routes import Route
 from reynard.ports.clock import Clock
 from reynard.ports.media import Fetcher, Uploaded
@@ -33,13 +34,20 @@ UPLOAD_MARGIN_S: Final = 3_600.0
 UploadKey = tuple[str, bytes]
 """The channel's name, and the digest of the bytes."""
 
+Reserve = Callable[[int], Awaitable[None]]
+"""Waits until so many more bytes may be held."""
+
 
 class MediaLimits(Struct, frozen=True, kw_only=True):
-    """`max_bytes`: of one source. `max_held_bytes`: kept in memory for further attempts of a task."""
+    """`max_bytes`: of one source. `max_held_bytes`: of all media that is in memory for attempts under way, or for
+    further ones. `fetches_at_once`: downloads, of which a key has half at most. `gather_s`: for all that an attempt
+    needs, the waiting for room and for a turn included.
+    """
 
     max_bytes: int = 100_000_000
     max_held_bytes: int = 256_000_000
-    fetches_at_once: int = 8
+    fetches_at_once: int = 16
+    gather_s: float = 60.0
 
 
 class OwnFiles(Fetcher, Protocol):
@@ -61,19 +69,20 @@ class Gatherer:
     """Fetches, holds and uploads for all tasks of this node, within the limits."""
 
     def __init__(self, fetcher: Fetcher, own: OwnFiles, clock: Clock, limits: MediaLimits) -> None:
+        self.limits = limits
+        self.room = Room(limits.max_held_bytes, self._evict)
         self._fetcher = fetcher
         self._own = own
         self._clock = clock
-        self._limits = limits
         self._fetching = asyncio.Semaphore(limits.fetches_at_once)
+        self._shares: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._held: OrderedDict[tuple[int, str], Fetched] = OrderedDict()
-        self._held_bytes = 0
         self._uploads: OrderedDict[UploadKey, Uploaded] = OrderedDict()
         self._uploading: WeakValueDictionary[UploadKey, asyncio.Lock] = WeakValueDictionary()
 
-    def begin(self, generation: Generation, model: Model) -> "Gathered":
-        """The media of a task, for all its attempts."""
-        return Gathered(self, sources(generation), model)
+    def begin(self, generation: Generation, model: Model, key_id: str) -> "Gathered":
+        """The media of a task of that key, for all its attempts."""
+        return Gathered(self, sources(generation), model, key_id)
 
     def is_passed_on(self, source: MediaSource, intake: Intake, channel: Channel) -> bool:
         """Whether the provider reads the address itself. One that is no public server is handed none: it would read
@@ -89,33 +98,34 @@ class Gatherer:
             return False
         return is_public(source.said) and is_public(channel.base_url) and not self._own.owns(source.said)
 
-    async def bytes_of(self, holder: int, source: MediaSource, model: Model) -> Fetched:
-        """What the address leads to, fetched unless it is held. Raises `GenerationError`."""
-        held = self._held.get((holder, source.said))
-        if held is not None:
-            return held
-        limit = min(self._limits.max_bytes, model.max_media_bytes.get(source.kind, self._limits.max_bytes))
-        if self._own.owns(source.said):
-            return await _read(self._own, source.said, limit)
-        async with self._fetching:
-            fetched = await _read(self._fetcher, source.said, limit)
-        self._hold((holder, source.said), fetched)
-        return fetched
+    def is_own(self, source: MediaSource) -> bool:
+        """Whether it is a file that is kept here, which is read anew each time."""
+        return self._own.owns(source.said)
 
-    def _hold(self, key: tuple[int, str], fetched: Fetched) -> None:
-        """Keeps it for the next attempt; what was kept longest makes room, and is fetched anew if it is wanted."""
+    async def read(self, source: MediaSource, limit: int, key_id: str, reserve: Reserve) -> Fetched:
+        """What an address leads to, read when it is its key's turn. Raises `GenerationError`."""
+        if self.is_own(source):
+            return await _read(self._own, source.said, limit, reserve)
+        half = max(1, self.limits.fetches_at_once // 2)
+        share = self._shares.setdefault(key_id, asyncio.Semaphore(half))
+        async with share, self._fetching:
+            return await _read(self._fetcher, source.said, limit, reserve)
+
+    def hold(self, key: tuple[int, str], fetched: Fetched) -> None:
+        """Keeps it for a further attempt, for as long as nobody needs the room."""
         self._held[key] = fetched
-        self._held_bytes += len(fetched.data)
-        while self._held_bytes > self._limits.max_held_bytes:
-            _, dropped = self._held.popitem(last=False)
-            self._held_bytes -= len(dropped.data)
 
-    def let_go(self, holder: int, said: Iterable[str]) -> None:
-        """A task has ended."""
-        for text in said:
-            dropped = self._held.pop((holder, text), None)
-            if dropped is not None:
-                self._held_bytes -= len(dropped.data)
+    def regain(self, key: tuple[int, str]) -> Fetched | None:
+        """What was held, in use again; None if it is to be fetched anew."""
+        return self._held.pop(key, None)
+
+    def _evict(self) -> bool:
+        """Drops what has been held longest."""
+        if not self._held:
+            return False
+        _, dropped = self._held.popitem(last=False)
+        self.room.used -= len(dropped.data)
+        return True
 
     async def upload(self, piece: "_Piece", route: Route) -> "_Kept":
         """`piece`, put where the provider of `route` reads it; once for as long as it is kept there."""
@@ -175,27 +185,41 @@ class _Piece(Struct, frozen=True):
 class Gathered:
     """The media of one task."""
 
-    __slots__ = ("_gatherer", "_model", "_sources", "_trusted")
+    __slots__ = ("_fetched", "_gatherer", "_key_id", "_model", "_reserved", "_sources", "_trusted")
 
-    def __init__(self, gatherer: Gatherer, found: list[MediaSource], model: Model) -> None:
+    def __init__(self, gatherer: Gatherer, found: list[MediaSource], model: Model, key_id: str) -> None:
         self._gatherer = gatherer
         self._model = model
-        self._sources = {source.said: source for source in found}
-        self._trusted: list[UploadKey] = []  # uploads of before, that the last attempt relied on
+        self._key_id = key_id
+        self._sources: dict[str, list[MediaSource]] = {}
+        for source in found:
+            self._sources.setdefault(source.said, []).append(source)
+        self._reserved = 0  # bytes of the attempt under way
+        self._fetched: dict[str, Fetched] = {}  # in use by it, and worth keeping for the next
+        self._trusted: list[UploadKey] = []  # uploads of before, that it relies on
 
     async def resolve(self, route: Route) -> Resolved:
-        """Every source, as the channel takes it. Raises `GenerationError`."""
+        """Every source, as the channel takes it; until `rest`, its bytes count. Raises `GenerationError`."""
         if not self._sources:
             return NOTHING
         self._trusted = []
+        try:
+            async with asyncio.timeout(self._gatherer.limits.gather_s):
+                return await self._resolved(route)
+        except TimeoutError:
+            raise GenerationError(
+                "generation_timeout", "The media of the request was not there in time. Try again later."
+            ) from None
+
+    async def _resolved(self, route: Route) -> Resolved:
         intake = route.codec.intake(route.channel)
         resolved: dict[str, Media] = {}
-        wanted: list[MediaSource] = []
-        for said, source in self._sources.items():
-            if self._gatherer.is_passed_on(source, intake, route.channel):
-                resolved[said] = as_said(source)
+        wanted: list[list[MediaSource]] = []
+        for said, alike in self._sources.items():
+            if all(self._gatherer.is_passed_on(source, intake, route.channel) for source in alike):
+                resolved[said] = as_said(alike[0])
             else:
-                wanted.append(source)
+                wanted.append(alike)
         pieces = await self._pieces(wanted)
         size = sum(piece.size for piece in pieces)
         for piece in sorted(pieces, key=_size, reverse=True):
@@ -208,26 +232,59 @@ class Gathered:
                 resolved[piece.source.said] = piece.inline()
         return resolved
 
-    async def _pieces(self, wanted: list[MediaSource]) -> list["_Piece"]:
+    async def _pieces(self, wanted: list[list[MediaSource]]) -> list["_Piece"]:
         """All of them side by side; the first that fails ends the others."""
         try:
             async with asyncio.TaskGroup() as group:
-                found = [group.create_task(self._piece(source)) for source in wanted]
+                found = [group.create_task(self._piece(alike)) for alike in wanted]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [piece.result() for piece in found]
 
-    async def _piece(self, source: MediaSource) -> "_Piece":
+    async def _piece(self, alike: list[MediaSource]) -> "_Piece":
+        """One source, which may stand in several places of the request, as several kinds of media."""
+        source = alike[0]
         if source.origin == "data":
+            await self._reserve(len(source.said))
             media = as_said(source)
             return _Piece(source, media.type, media.data or "")
         if source.origin == "youtube":
             raise GenerationError("invalid_parameters", "The provider does not read YouTube addresses.", failover=True)
         try:
-            fetched = await self._gatherer.bytes_of(id(self), source, self._model)
+            fetched = await self._bytes(source)
         except GenerationError as error:
             raise GenerationError(error.code, f"`{source.param}`: {error.message}", failover=error.failover) from error
-        return _Piece(source, checked_type(source, fetched, self._model), fetched.data)
+        first, *_ = [checked_type(place, fetched, self._model) for place in alike]
+        return _Piece(source, first, fetched.data)
+
+    async def _bytes(self, source: MediaSource) -> Fetched:
+        """What the address leads to, fetched unless it is held."""
+        gatherer = self._gatherer
+        held = gatherer.regain((id(self), source.said))
+        if held is not None:
+            self._reserved += len(held.data)
+        most = gatherer.limits.max_bytes
+        limit = min(most, self._model.max_media_bytes.get(source.kind, most))
+        fetched = held or await gatherer.read(source, limit, self._key_id, self._reserve)
+        if not gatherer.is_own(source):
+            self._fetched[source.said] = fetched
+        return fetched
+
+    async def _reserve(self, size: int) -> None:
+        if self._reserved + size > self._gatherer.limits.max_held_bytes:
+            raise too_large()
+        await self._gatherer.room.take(size)
+        self._reserved += size
+
+    def rest(self) -> None:
+        """The attempt is over: what was fetched is held for the next one, the rest is given back."""
+        kept = sum(len(fetched.data) for fetched in self._fetched.values())
+        for said, fetched in self._fetched.items():
+            self._gatherer.hold((id(self), said), fetched)
+        self._fetched = {}
+        if self._reserved:
+            self._gatherer.room.give(self._reserved - kept)
+            self._reserved = 0
 
     def distrust(self) -> bool:
         """Whether the last attempt, which failed, relied on earlier uploads: they may be gone, and are forgotten."""
@@ -236,8 +293,10 @@ class Gathered:
 
     def let_go(self) -> None:
         """Nothing of it is needed any more."""
-        if self._sources:
-            self._gatherer.let_go(id(self), self._sources)
+        for said in self._sources:
+            dropped = self._gatherer.regain((id(self), said))
+            if dropped is not None:
+                self._gatherer.room.give(len(dropped.data))
 
 
 def checked_type(source: MediaSource, fetched: Fetched, model: Model) -> str:
@@ -254,9 +313,14 @@ def checked_type(source: MediaSource, fetched: Fetched, model: Model) -> str:
     return media_type
 
 
-async def _read(fetcher: Fetcher, url: str, limit: int) -> Fetched:
+async def _read(fetcher: Fetcher, url: str, limit: int, reserve: Reserve) -> Fetched:
+    """The whole body, for which room is made as it comes."""
+    parts: list[bytes] = []
     async with fetcher.open(url, limit) as opened:
-        return Fetched(b"".join([part async for part in opened.parts()]), opened.type)
+        async for part in opened.parts():
+            await reserve(len(part))
+            parts.append(part)
+        return Fetched(b"".join(parts), opened.type)
 
 
 def too_large() -> GenerationError:

@@ -240,7 +240,7 @@ class Worker:
             if run.task.stream:
                 await self._chunks.open(run.task.id)
                 sink = LogSink(run, self._chunks)
-            completion = await self._failover.generate(run.generation, identity_of(run.task), sink)
+            completion = await self._failover.generate(run.generation, run.task.key_id, identity_of(run.task), sink)
             return Completed(), encode(completion)
         except GenerationError as error:
             return Failed(TaskError.of(error)), None
