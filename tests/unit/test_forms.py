@@ -7,7 +7,7 @@ from msgspec.structs import asdict
 from reynard.core import forms
 from reynard.core.errors import InvalidForm, InvalidParam, RequestError
 from reynard.core.forms import Form, Submission
-from reynard.core.generation import MAX_JSON_DEPTH
+from reynard.core.generation import MAX_JSON_DEPTH, weight
 from reynard.core.messages import AudioBlock, ImageBlock, SystemMessage, TextBlock, UserMessage, VideoBlock
 
 PICTURE = "https://example.org/a.png"
@@ -268,3 +268,11 @@ def test_the_chat_path_bounds_nesting_too() -> None:
     with pytest.raises(InvalidParam) as caught:
         forms.parse_chat(body.encode())
     assert caught.value.param == "audio"
+
+
+def test_a_request_weighs_what_its_texts_and_media_come_to() -> None:
+    image = "data:image/png;base64," + "A" * 4_000
+    content = [{"type": "text", "text": "x" * 100}, {"type": "image_url", "image_url": {"url": image, "detail": "low"}}]
+    messages = [{"role": "system", "content": "y" * 10}, {"role": "user", "content": content}]
+    body = json.dumps({"model": "m", "messages": messages}).encode()
+    assert weight(forms.parse(body).generation) == 10 + 100 + len(image) + len("low")

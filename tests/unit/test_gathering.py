@@ -90,7 +90,7 @@ class Takes:
 def route(codec: Takes, shelf: Shelf | None = None, name: str = "c") -> Route:
     base_url = "https://api.provider.example/v1"
     channel = Channel(name=name, dialect="openai", base_url=base_url, models=(Carried("m", "m"),))
-    return Route(channel, codec, None, shelf)
+    return Route(channel, codec, None, shelf)  # type: ignore[arg-type]
 
 
 def asked(*sources: tuple[Kind, str]) -> Generation:

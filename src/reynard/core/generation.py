@@ -1,5 +1,6 @@
 """The canonical request: whatever form a client used, this is what the rules check and the codecs encode."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -82,6 +83,26 @@ OPEN_FIELDS = (
     "web_search_options",
 )
 """Fields that hold JSON of the client's own making, whose nesting is bounded by `MAX_JSON_DEPTH`."""
+
+
+def weight(generation: "Generation") -> int:
+    """What the request's texts and inline media come to, in characters: roughly the bytes that it holds in memory."""
+    return sum(_weight(message.content) for message in generation.messages)
+
+
+def _weight(content: Any) -> int:
+    if content is None or isinstance(content, str):
+        return len(content or "")
+    return sum(len(text) for block in content for text in _texts(block))
+
+
+def _texts(block: Struct) -> Iterator[str]:
+    for field in block.__struct_fields__:
+        value = getattr(block, field)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Struct):
+            yield from _texts(value)
 
 
 def too_deep(value: Any, room: int = MAX_JSON_DEPTH) -> bool:

@@ -88,6 +88,7 @@ class Engine:
         self._policy = policy
         self._jobs = jobs
         self._calls: dict[str, Run] = {}
+        self._call_bytes = 0  # of their requests
         self._stopping = False
 
     @property
@@ -265,12 +266,13 @@ class Engine:
         generation = self._checked(named, form, caller)
         if self._stopping:
             raise Overloaded("The gateway is stopping. Send the call again in a moment.")
-        if len(self._calls) >= self._capacity.max_sync:
+        if len(self._calls) >= self._capacity.max_sync or self._call_bytes >= self._capacity.max_running_bytes:
             raise Overloaded("As many calls are open as the gateway takes. Try again in a moment.")
         task = self._new(form, generation, caller, sync=True)
         run = Run(self._after(task, Claimed(self._worker.id)), generation)
         run.job = asyncio.current_task()
         self._calls[task.id] = run
+        self._call_bytes += run.weight
         return run
 
     async def _answer(self, run: Run, sink: Sink | None, keep: Keep) -> bytes:
@@ -322,6 +324,7 @@ class Engine:
 
     def _forget(self, run: Run) -> None:
         del self._calls[run.task.id]
+        self._call_bytes -= run.weight
         run.ended.set_result(None)
 
     def _live(self, task_id: str) -> Run | None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from reynard.core.chat import encode
 from reynard.core.errors import GenerationError, ReynardError, StoreUnavailable
-from reynard.core.generation import Generation
+from reynard.core.generation import Generation, weight
 from reynard.core.ids import completion_id
 from reynard.core.task import (
     Cancelled,
@@ -44,9 +44,13 @@ RECOVERED_AT_ONCE: Final = 500
 
 
 class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much a node takes on: tasks that run, tasks that wait in the store, calls that wait for their answer."""
+    """How much a node takes on: tasks that run, tasks that wait in the store, calls that wait for their answer.
+
+    `max_running_bytes`: of the requests of all tasks and calls under way; the largest part is inline media.
+    """
 
     max_running: int = 1_000
+    max_running_bytes: int = 512_000_000
     max_pending: int = 100_000
     max_sync: int = 5_000
 
@@ -54,11 +58,12 @@ class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Run:
     """A task under way on this node."""
 
-    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "settling", "task")
+    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "settling", "task", "weight")
 
     def __init__(self, task: Task, generation: Generation) -> None:
         self.task = task
         self.generation = generation
+        self.weight = weight(generation)
         self.job: asyncio.Task[object] | None = None  # set while it can be cancelled
         self.cancelling = False
         self.settling = False  # its end is on the way to the store: too late for anything else
@@ -132,6 +137,7 @@ class Worker:
     ) -> None:
         self.id = worker_id
         self.runs: dict[str, Run] = {}
+        self.held_bytes = 0  # of the requests of `runs`
         self.pending = 0  # tasks that wait in the store, as far as this node knows
         self._store = store
         self._chunks = chunks
@@ -171,14 +177,22 @@ class Worker:
     @property
     def has_room(self) -> bool:
         """Whether a new task may start at once: there is a place, and nobody waits for it longer."""
-        return len(self.runs) < self._capacity.max_running and not self._behind.is_set() and not self._closed
+        return self._places > 0 and not self._behind.is_set() and not self._closed
 
     def reserve(self, task: Task, generation: Generation) -> Run:
         """A place for a task that is about to be stored as this worker's."""
         run = self.runs[task.id] = Run(task, generation)
-        if len(self.runs) >= self._capacity.max_running:
+        self.held_bytes += run.weight
+        if self._places <= 0:
             self._room.clear()
         return run
+
+    @property
+    def _places(self) -> int:
+        """For how many more tasks there is room."""
+        if self.held_bytes >= self._capacity.max_running_bytes:
+            return 0
+        return self._capacity.max_running - len(self.runs)
 
     def begin(self, run: Run) -> None:
         """Runs a stored task in the background."""
@@ -186,7 +200,8 @@ class Worker:
 
     def drop(self, run: Run) -> None:
         """The task has ended, or was never stored."""
-        self.runs.pop(run.task.id, None)
+        if self.runs.pop(run.task.id, None) is not None:
+            self.held_bytes -= run.weight
         if not run.ended.done():
             run.ended.set_result(None)
         self._room.set()
@@ -317,7 +332,7 @@ class Worker:
         while True:
             await self._behind.wait()
             await self._room.wait()
-            room = self._capacity.max_running - len(self.runs)
+            room = self._places
             if room <= 0 or self._closed:
                 self._room.clear()
                 continue
@@ -327,9 +342,10 @@ class Worker:
                 await asyncio.sleep(STORE_RETRY_S)
 
     async def _claim(self, room: int) -> None:
-        claimed = await self._store.claim(self.id, room, self._clock.now())
+        free = self._capacity.max_running_bytes - self.held_bytes
+        claimed = await self._store.claim(self.id, room, free, self._clock.now())
         self.pending = max(0, self.pending - len(claimed))
-        if len(claimed) == room:
+        if len(claimed) == room or (claimed and self.pending):  # it may have stopped at the bytes
             self._behind.set()
         for task, generation in claimed:
             if generation is None:

@@ -54,8 +54,9 @@ class Tasks(Protocol):
         """At most `wanted.limit`, newest first; fewer where the results are so large that a page would be too long."""
         ...
 
-    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation | None]]:
-        """The oldest pending tasks, now `owner`'s. Concurrent claims never overlap.
+    async def claim(self, owner: str, limit: int, max_bytes: int, now: float) -> list[tuple[Task, Generation | None]]:
+        """The oldest pending tasks, now `owner`'s: as many as have generations of `max_bytes` together, but one at
+        least. Concurrent claims never overlap.
 
         None in place of a generation that cannot be read (another version of this program wrote it).
         """

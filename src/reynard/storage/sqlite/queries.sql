@@ -34,7 +34,12 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
 -- name: claim_tasks
 UPDATE tasks
    SET status = 'processing', attempt = attempt + 1, version = version + 1, owner = ?1, started = coalesce(started, ?2)
- WHERE seq IN (SELECT seq FROM tasks WHERE status = 'pending' ORDER BY seq LIMIT ?3)
+ WHERE seq IN (SELECT seq
+                 FROM (SELECT seq, row_number() OVER oldest AS place, sum(size) OVER oldest AS bytes
+                         FROM (SELECT seq, length(generation) AS size
+                                 FROM tasks WHERE status = 'pending' ORDER BY seq LIMIT ?3)
+                       WINDOW oldest AS (ORDER BY seq))
+                WHERE place = 1 OR bytes <= ?4)
 RETURNING id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
           generation, seq;
 

@@ -94,11 +94,11 @@ class SQLiteStore(FileRows):
             found.append((_task(row), row[15]))
         return TaskPage(found, has_more=False)
 
-    async def claim(self, owner: str, limit: int, now: float) -> list[tuple[Task, Generation | None]]:
+    async def claim(self, owner: str, limit: int, max_bytes: int, now: float) -> list[tuple[Task, Generation | None]]:
         """See the port."""
         sql = self._sql["claim_tasks"]
         rows: list[Row] = await self._writer.run(
-            lambda connection: connection.execute(sql, (owner, now, limit)).fetchall()
+            lambda connection: connection.execute(sql, (owner, now, limit, max_bytes)).fetchall()
         )
         rows.sort(key=lambda row: row[16])  # RETURNING promises no order
         return [(_task(row), _generation(row[15])) for row in rows]

@@ -3,6 +3,7 @@
 import asyncio
 from itertools import pairwise
 
+import msgspec
 from msgspec.structs import replace
 
 from reynard.core.errors import StorageFull
@@ -26,6 +27,7 @@ from reynard.ports.store import Store, TaskFilter
 
 POLICY = RunPolicy()
 NOW = 1_776_874_481.25
+ROOM = 1_000_000
 GENERATION = Generation(model="gpt-5.5", messages=(UserMessage(content="Ünïcode \u2028 and 🦊"),), max_tokens=16)
 RESULT = b'{"id":"chatcmpl-1","choices":[]}'
 
@@ -121,30 +123,39 @@ class StoreConformance:
     async def test_a_claim_takes_the_oldest_and_their_generations(self, store: Store) -> None:
         for number in range(5):
             await store.insert(new_task(number), replace(GENERATION, seed=number))
-        taken = await store.claim("worker-b", 3, NOW + 9)
+        taken = await store.claim("worker-b", 3, ROOM, NOW + 9)
         assert [task.id for task, _ in taken] == [new_task(number).id for number in range(3)]
         assert [generation and generation.seed for _, generation in taken] == [0, 1, 2]
         assert taken[0][0] == transition(new_task(0), Claimed("worker-b"), NOW + 9, POLICY)
         assert await store.find(new_task(0).id) == (taken[0][0], None)
 
+    async def test_a_claim_takes_no_more_than_fits_but_one_at_least(self, store: Store) -> None:
+        for number in (1, 2, 3):
+            await store.insert(new_task(number), GENERATION)
+        assert [task.id for task, _ in await store.claim("worker-a", 9, 1, NOW)] == [new_task(1).id]
+        size = len(msgspec.json.encode(GENERATION))
+        await store.insert(new_task(4), GENERATION)
+        taken = await store.claim("worker-a", 9, 2 * size, NOW)
+        assert [task.id for task, _ in taken] == [new_task(2).id, new_task(3).id]
+
     async def test_concurrent_claims_never_overlap(self, store: Store) -> None:
         for number in range(50):
             await store.insert(new_task(number), GENERATION)
-        claims = await asyncio.gather(*(store.claim(f"worker-{n}", 7, NOW) for n in range(10)))
+        claims = await asyncio.gather(*(store.claim(f"worker-{n}", 7, ROOM, NOW) for n in range(10)))
         ids = [task.id for claim in claims for task, _ in claim]
         assert len(ids) == len(set(ids)) == 50
 
     async def test_pending_tasks_are_counted(self, store: Store) -> None:
         for number in range(4):
             await store.insert(new_task(number), GENERATION)
-        await store.claim("worker-a", 1, NOW)
+        await store.claim("worker-a", 1, ROOM, NOW)
         assert await store.count_pending() == 3
 
     async def test_a_task_taken_up_again_keeps_its_first_start(self, store: Store) -> None:
         task = claimed(new_task(1))
         await store.insert(task, GENERATION)
         assert await store.save(transition(task, Lost(), NOW + 1, POLICY))
-        [(again, generation)] = await store.claim("worker-b", 9, NOW + 100)
+        [(again, generation)] = await store.claim("worker-b", 9, ROOM, NOW + 100)
         assert (again.attempt, again.started, again.owner) == (2, NOW, "worker-b")
         assert generation == GENERATION
 
