@@ -112,6 +112,8 @@ class DialectExchanges:
     codec: ClassVar[Codec]
     path: ClassVar[str]
     """Of a request, unless its case says another."""
+    mark: ClassVar[bytes]
+    """What a stream says at the end of each choice, and not before."""
     headers: ClassVar[Mapping[str, str]] = {}
     foreign: ClassVar[Collection[str]] = ()
     """Streams that end well, and answers, that are not all the provider's own."""
@@ -317,7 +319,9 @@ class DialectExchanges:
         ends = finished(self.decoded([raw])[0])
         for cut in range(len(raw)):
             chunks, error = self.decoded([raw[:cut]])
-            assert error is not None or finished(chunks) == ends
+            if error is None:
+                assert finished(chunks) == ends
+                assert raw.count(self.mark, 0, cut) >= len(ends)
 
     def test_an_event_too_large_is_a_failure_of_the_provider(self) -> None:
         _, error = self.decoded([b"data: ", *[b"a" * 1_000_000] * 6])

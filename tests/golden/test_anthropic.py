@@ -105,6 +105,7 @@ class TestAnthropic(DialectExchanges):
     dialect = "anthropic"
     codec = AnthropicCodec()
     path = "/v1/messages"
+    mark = b"message_stop"
     headers: ClassVar = {"anthropic-version": "2023-06-01"}
     foreign = frozenset(
         {"unknown_events", "names_alone_tell_the_type", "after_the_end_is_nothing", "stopped_for_a_new_reason"}

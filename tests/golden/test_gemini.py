@@ -63,6 +63,7 @@ class TestGemini(DialectExchanges):
     dialect = "gemini"
     codec = GeminiCodec()
     path = "/v1beta/models/upstream%2Fm:generateContent"
+    mark = b'"finishReason": "'
     told_elsewhere = frozenset({"reasoning_budget"})  # see thinking.json
     openings = tuple(
         b'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","%s":' % key for key in (b"args", b"x")

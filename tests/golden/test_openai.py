@@ -21,6 +21,7 @@ class TestOpenAI(DialectExchanges):
     dialect = "openai"
     codec = OpenAICodec()
     path = "/chat/completions"
+    mark = b'"finish_reason":"'
     foreign = frozenset(
         {
             *{"after_done_is_nothing", "content_in_parts", "empty_finish_reasons", "tool_call_as_object"},
