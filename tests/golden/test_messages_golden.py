@@ -6,8 +6,6 @@ they make, behind `message_start` and `ping`.
 """
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import anthropic.types as sdk
@@ -16,6 +14,7 @@ import pytest
 from anthropic.lib.streaming._messages import accumulate_event
 from anthropic.types import message_create_params as params
 from pydantic import TypeAdapter
+from tests.dialects import golden, named
 
 from reynard.core import forms
 from reynard.core.assembly import Assembly
@@ -24,24 +23,17 @@ from reynard.core.errors import GenerationError, ReynardError
 from reynard.core.surfaces import messages
 from reynard.core.surfaces.messages import EventTranslator
 
-FOLDER = Path(__file__).parent / "messages"
+ASKING: tuple[Any, Any] = (params.MessageCreateParamsNonStreaming, params.MessageCreateParamsStreaming)
+JUDGES = [TypeAdapter(kind) for kind in ASKING]
 EVENTS: TypeAdapter[Any] = TypeAdapter(sdk.RawMessageStreamEvent)
 BLOCK: TypeAdapter[Any] = TypeAdapter(sdk.ContentBlockParam)
 NO_LONGER = {"temperature", "top_p", "top_k"}  # the API has them, the SDK does not any more
 BETA = {"context_management", "mcp_servers"}
 
 
-def golden(name: str) -> Any:
-    return json.loads((FOLDER / name).read_text("utf-8"))
-
-
-def named(cases: Iterable[dict[str, Any]]) -> list[Any]:
-    return [pytest.param(case, id=case["name"]) for case in cases]
-
-
-REQUESTS = golden("requests.json")
-ANSWERS = golden("answers.json")
-STREAMS = golden("streams.json")
+REQUESTS = golden("messages/requests.json")
+ANSWERS = golden("messages/answers.json")
+STREAMS = golden("messages/streams.json")
 TAKEN = [case for case in REQUESTS if "generation" in case]
 
 
@@ -64,10 +56,9 @@ def test_a_generation_is_one_that_a_chat_could_have_asked(case: dict[str, Any]) 
 @pytest.mark.parametrize("case", named(TAKEN))
 def test_a_request_is_one_that_anthropic_documents(case: dict[str, Any]) -> None:
     asked = {name: value for name, value in case["asked"].items() if value is not None}
-    kind = params.MessageCreateParamsStreaming if asked.get("stream") else params.MessageCreateParamsNonStreaming
-    assert set(asked) - NO_LONGER - BETA <= set(get_type_hints(kind))
-    judge = TypeAdapter(kind)  # kept: the lists in it are read when they are looked at
-    judged = judge.validate_python({k: v for k, v in asked.items() if k not in NO_LONGER})
+    streams = bool(asked.get("stream"))
+    assert set(asked) - NO_LONGER - BETA <= set(get_type_hints(ASKING[streams]))
+    judged = JUDGES[streams].validate_python({k: v for k, v in asked.items() if k not in NO_LONGER})
     assert len(list(judged["messages"])) == len(asked["messages"])
     assert len(list(judged.get("tools", ()))) == len(asked.get("tools", ()))
     for turn in asked["messages"]:

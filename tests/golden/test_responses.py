@@ -4,8 +4,6 @@ The SDK's own types judge what clients send and what they get; its own accumulat
 """
 
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
@@ -16,6 +14,7 @@ from openai.types.chat import completion_create_params as chat_params
 from openai.types.responses import Response, ResponseStreamEvent
 from openai.types.responses import response_create_params as params
 from pydantic import TypeAdapter
+from tests.dialects import compact, golden, named
 
 from reynard.core.channels import Carried, Channel
 from reynard.core.errors import TASK_ERROR_CODES, ReynardError
@@ -26,28 +25,16 @@ from reynard.core.surfaces.responses.answer import Frame
 from reynard.core.surfaces.responses.stream import Event, Translator
 from reynard.providers.openai import OpenAICodec
 
-FOLDER = Path(__file__).parent / "responses"
 TASK = "task-llm-1-abcdefgh"
+CHAT = TypeAdapter[Any](chat_params.CompletionCreateParamsBase)
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 CHANNEL = Channel(name="c", dialect="openai", models=(Carried("m", "m"),))
 
 
-def golden(name: str) -> Any:
-    return json.loads((FOLDER / name).read_text("utf-8"))
-
-
-def named(cases: Iterable[dict[str, Any]]) -> list[Any]:
-    return [pytest.param(case, id=case["name"]) for case in cases]
-
-
-def compact(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-REQUESTS = golden("requests.json")
+REQUESTS = golden("responses/requests.json")
 TAKEN = [case for case in REQUESTS if "generation" in case]
-ANSWERS = golden("answers.json")
-STREAMS = golden("streams.json")
+ANSWERS = golden("responses/answers.json")
+STREAMS = golden("responses/streams.json")
 
 
 def frame(*, background: bool = False) -> Frame:
@@ -76,7 +63,7 @@ def test_a_generation_is_a_chat_that_openai_documents(case: dict[str, Any]) -> N
     generation = requests.parse(compact(case["asked"])).generation
     media = {source.said: as_said(source) for source in sources(generation)}
     sent = json.loads(OpenAICodec().encode(generation, CHANNEL, media).body)
-    judged = TypeAdapter[Any](chat_params.CompletionCreateParamsBase).validate_python(sent)
+    judged = CHAT.validate_python(sent)
     assert len(list(judged["messages"])) == len(sent["messages"])
     assert len(list(judged.get("tools", ()))) == len(sent.get("tools", ()))
 
