@@ -29,7 +29,8 @@ _encoder = msgspec.json.Encoder()
 
 
 class GeminiCodec:
-    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI."""
+    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI, which refuses two fields by name
+    that the Gemini API has: the `id` of calls and results, and `serviceTier`."""
 
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""
@@ -37,6 +38,8 @@ class GeminiCodec:
         lacking = channel.carried(generation.model).unsupported
         fields = (*quirks.unsupported, *lacking, *(REASONING if quirks.reasoning == "none" else ()))
         said = next((field for field in fields if getattr(generation, field, None) is not None), None)
+        if channel.path and generation.service_tier in TIERS:
+            said = said or "service_tier"
         return said or refused(generation)
 
     def intake(self, channel: Channel) -> Intake:
@@ -49,7 +52,7 @@ class GeminiCodec:
         if lost is not None:
             raise UnsupportedOptions(f"The provider of `{generation.model}` has no `{lost}`.", param=lost)
         carried = channel.carried(generation.model)
-        conversation = Conversation(media, insists=carried.thinking == "level")
+        conversation = Conversation(media, insists=carried.thinking == "level", identifies=not channel.path)
         for index, message in enumerate(generation.messages):
             conversation.add(message, f"messages[{index}]")
         body: dict[str, Any] = {"contents": conversation.contents}
