@@ -31,7 +31,8 @@ def body_of(case: dict[str, Any]) -> bytes:
 def test_an_error_body_is_told_by_status_and_type(case: dict[str, Any]) -> None:
     error = judged(case["status"], body_of(case))
     assert error.code == case["code"]
-    assert error.failover == (error.code in FAILOVER)
+    assert error.failover == case.get("failover", error.code in FAILOVER)
+    assert error.retry_after_s == case.get("wait")
     assert error.message == SAYS[error.code] + (f" It said: {case['quotes']}" if "quotes" in case else "")
     assert case.get("hides", "\0") not in error.message
 

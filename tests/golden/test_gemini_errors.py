@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reynard.core.errors import TASK_ERROR_CODES, GenerationError
 from reynard.providers.failures import FAILOVER, SAYS
 from reynard.providers.gemini import GeminiCodec
-from reynard.providers.gemini.errors import OF_REASON, OF_WORD, of_event
+from reynard.providers.google_errors import OF_REASON, OF_WORD, of_event
 
 CASES = json.loads((Path(__file__).parent / "gemini" / "errors.json").read_text("utf-8"))
 

@@ -187,7 +187,7 @@ def _decoded(event: Event) -> WireEvent | None:
         if _kind(event) in KNOWN:
             raise garbled() from None
         return None
-    decoded.type = decoded.type or event.name
+    decoded.type = decoded.type or event.name or ("" if decoded.error is None else "error")  # Vertex AI's has no type
     if not decoded.type:
         raise garbled()
     return decoded

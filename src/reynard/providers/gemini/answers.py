@@ -12,7 +12,6 @@ from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCall
 from reynard.core.errors import TaskErrorCode
 from reynard.core.reasoning import GEMINI, sealed
 from reynard.providers.failures import cut_short, failure, garbled
-from reynard.providers.gemini.errors import of_event
 from reynard.providers.gemini.wire import (
     Number,
     WireBlob,
@@ -25,6 +24,7 @@ from reynard.providers.gemini.wire import (
     WireToken,
     WireUsage,
 )
+from reynard.providers.google_errors import of_event
 
 Json = dict[str, Any]
 

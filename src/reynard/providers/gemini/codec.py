@@ -12,7 +12,7 @@ from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
-from reynard.providers.gemini import errors
+from reynard.providers import google_errors
 from reynard.providers.gemini.answers import Answers, piece_of
 from reynard.providers.gemini.contents import Conversation
 from reynard.providers.gemini.parameters import TIERS, generation_config, refused, tools
@@ -29,8 +29,9 @@ _encoder = msgspec.json.Encoder()
 
 
 class GeminiCodec:
-    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI, which refuses two fields by name
-    that the Gemini API has: the `id` of calls and results, and `serviceTier`."""
+    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI. There two fields of the Gemini API
+    are refused: the `id` of calls and results (https://github.com/vercel/ai/issues/15664), which is left out, and
+    `serviceTier` (https://github.com/googleapis/java-genai/issues/972)."""
 
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""
@@ -82,5 +83,5 @@ class GeminiCodec:
         return GeminiStreamDecoder()
 
     def decode_error(self, status: int, body: bytes) -> GenerationError:
-        """See `errors.of_status`."""
-        return errors.of_status(status, body)
+        """See `google_errors.of_status`."""
+        return google_errors.of_status(status, body)

@@ -310,7 +310,8 @@ def _chunk(asked: Asked, played: Script, parts: list[core.Json], said: int, *, l
 
 def _call(asked: Asked, played: Script, name: str, arguments: str) -> core.Json:
     args = msgspec.json.decode(arguments)
-    call: core.Json = {"name": name, "args": args, **({"id": f"call_{asked.id}"} if asked.signed and asked.identified else {})}
+    has_id = asked.signed and asked.identified
+    call: core.Json = {"name": name, "args": args, **({"id": f"call_{asked.id}"} if has_id else {})}
     signed = gemini_rules.signature_of(FunctionCall(name=name, args=args))
     return {"functionCall": call, **({"thoughtSignature": signed} if asked.signed or played.reasoning else {})}
 

@@ -61,11 +61,9 @@ def check_nameless(body: Body) -> None:
         for position, part in enumerate(content.parts):
             for name in ("function_call", "function_response"):
                 said = getattr(part, name)
-                require(
-                    said is None or said.id is None,
-                    f"Invalid JSON payload received. Unknown name \"id\" at 'contents[{index}].parts[{position}].{name}': "
-                    "Cannot find field.",
-                )
+                where = f"contents[{index}].parts[{position}].{name}"
+                named = said is not None and said.id is not None
+                require(not named, f"Invalid JSON payload received. Unknown name \"id\" at '{where}': Cannot find field.")
 
 
 def _check_part(part: Part, role: str, where: str) -> None:
