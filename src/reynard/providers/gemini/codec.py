@@ -29,9 +29,11 @@ _encoder = msgspec.json.Encoder()
 
 
 class GeminiCodec:
-    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI. There two fields of the Gemini API
-    are refused: the `id` of calls and results (https://github.com/vercel/ai/issues/15664), which is left out, and
-    `serviceTier` (https://github.com/googleapis/java-genai/issues/972)."""
+    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI.
+
+    Two fields are not taken there: the `id` of calls and results (https://github.com/vercel/ai/issues/15664), which is
+    left out, and `serviceTier` (https://github.com/googleapis/java-genai/issues/972).
+    """
 
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""

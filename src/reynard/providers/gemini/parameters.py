@@ -19,7 +19,7 @@ from reynard.core.messages import (
     TextBlock,
 )
 from reynard.providers.gemini.contents import named
-from reynard.providers.gemini.thinking import EFFORTS, thinking
+from reynard.providers.gemini.thinking import EFFORTS, room, thinking
 
 Json = dict[str, Any]
 Calling = tuple[str, list[str]]
@@ -86,6 +86,8 @@ def generation_config(generation: Generation, carried: Carried) -> Json:
         config["mediaResolution"] = resolution
     if (amount := thinking(generation, carried)) is not None:
         config["thinkingConfig"] = amount
+        if generation.output_limit is not None:
+            config["maxOutputTokens"] = room(generation.output_limit, amount)
     return config
 
 

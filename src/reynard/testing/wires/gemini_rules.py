@@ -63,7 +63,7 @@ def check_nameless(body: Body) -> None:
                 said = getattr(part, name)
                 where = f"contents[{index}].parts[{position}].{name}"
                 named = said is not None and said.id is not None
-                require(not named, f"Invalid JSON payload received. Unknown name \"id\" at '{where}': Cannot find field.")
+                require(not named, f"Invalid JSON payload received. Unknown name \"id\" at '{where}'.")
 
 
 def _check_part(part: Part, role: str, where: str) -> None:
