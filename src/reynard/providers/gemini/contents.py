@@ -2,8 +2,10 @@
 
 Adjacent turns of one role become one. The thoughts of earlier turns are not sent back, as Google advises; their
 signatures are, on the parts that they came with: https://ai.google.dev/gemini-api/docs/thought-signatures.
-Left out, because nothing is lost by it: `annotations` of an earlier answer, the name of a file, and `cache_control`
-(Gemini caches what requests have in common by itself).
+Left out, because nothing is lost by it: the `name` of a message (a label that no answer depends on), `annotations` of
+an earlier answer, the name of a file, and `cache_control` (Gemini caches what requests have in common by itself).
+A turn of the user that has nothing in it is `.`: Google refuses empty ones. The result of a tool needs the tool's name,
+which only an earlier call has, or the result itself: one without is the caller's fault.
 """
 
 from collections.abc import Iterable
@@ -21,6 +23,7 @@ from reynard.core.messages import (
     DeveloperMessage,
     FileBlock,
     FileLinkBlock,
+    FunctionMessage,
     FunctionToolCall,
     ImageBlock,
     InputAudioBlock,
@@ -38,6 +41,7 @@ from reynard.core.reasoning import GEMINI, own
 Json = dict[str, Any]
 Parts = list[Json]
 
+NOTHING_SAID: Final[Json] = {"text": "."}
 UNSIGNED: Final = "skip_thought_signature_validator"
 """Google's word for "this call has no signature", where a model insists on one: the first call of a
 turn, for Gemini 3."""
@@ -86,7 +90,7 @@ class Conversation:
     def contents(self) -> list[Json]:
         """The turns. A request of instructions alone asks with them."""
         self._show()
-        return self._contents or [{"role": "user", "parts": self._system}]
+        return self._contents or [{"role": "user", "parts": self._system or [NOTHING_SAID]}]
 
     @property
     def system(self) -> Parts:
@@ -103,7 +107,7 @@ class Conversation:
             case SystemMessage() | DeveloperMessage():
                 self._system += self._parts(message.content)
             case UserMessage():
-                self._turn("user", self._parts(message.content) or [{"text": ""}])
+                self._turn("user", self._parts(message.content) or [NOTHING_SAID])
             case AssistantMessage():
                 self._turn("model", self._said(message))
 
@@ -228,13 +232,11 @@ def _without_word(message: Message) -> str | None:
             not isinstance(block, TextBlock) for block in blocks
         ):
             return "content"
-        case SystemMessage() | DeveloperMessage() | UserMessage():
-            return None if message.name is None else "name"
         case AssistantMessage():
             if any(not isinstance(call, FunctionToolCall) for call in message.tool_calls or ()):
                 return "tool_calls"
-            return next((field for field in ("name", "function_call", "audio") if getattr(message, field)), None)
-        case ToolMessage():
-            return None
-        case _:
+            return next((field for field in ("function_call", "audio") if getattr(message, field)), None)
+        case FunctionMessage():
             return "role"
+        case _:
+            return None
