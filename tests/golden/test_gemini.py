@@ -356,7 +356,7 @@ def test_a_stream_cut_at_any_byte_has_the_same_chunks(name: str) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_every_piece_is_one_that_google_documents(name: str) -> None:
     for line in stream(name).splitlines():
-        if line.startswith(b"data: "):
+        if line.startswith(b"data: {"):
             types.GenerateContentResponse.model_validate_json(line[6:])
 
 
