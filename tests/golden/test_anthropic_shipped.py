@@ -79,6 +79,18 @@ def test_every_claude_is_told_to_think_in_its_own_way(model: str, thinking: dict
     assert "thinking" not in sent({"model": model, "prompt": "a"})
 
 
+@pytest.mark.parametrize("model", CLAUDES)
+def test_every_claude_thinks_in_a_tool_turn_that_goes_on_without_its_thoughts(model: str) -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "x"},
+    ]
+    body = sent({"model": model, "messages": turns, "max_tokens": 9000, "reasoning": True})
+    assert body["thinking"] == {"type": "adaptive", "display": "summarized"}
+
+
 @pytest.mark.parametrize("field", ["temperature", "top_p", "top_k"])
 def test_opus_4_7_has_one_way_to_sample(field: str) -> None:
     value = 5 if field == "top_k" else 0.5

@@ -8,7 +8,7 @@ from tests.dialects import DialectErrors
 
 from reynard.core.errors import GenerationError
 from reynard.providers.gemini import GeminiCodec
-from reynard.providers.gemini.errors import OF_REASON, OF_WORD, of_event
+from reynard.providers.google_errors import OF_REASON, OF_WORD, of_event
 
 
 class TestGeminiErrors(DialectErrors):

@@ -460,6 +460,24 @@ def test_gemini_on_vertex_needs_types_and_takes_its_storage() -> None:
     assert "mimeType" in refusal(path, body, {})[1]
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_gemini_on_vertex_has_no_ids(part: int) -> None:
+    path = "/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-pro:generateContent"
+    said = [{"functionCall": {"name": "f", "args": {}}}, {"functionResponse": {"name": "f", "response": {}}}]
+    roles = zip(("model", "user"), said, strict=True)
+    turns = [{"role": "user", "parts": [{"text": "a"}]}, *({"role": role, "parts": [one]} for role, one in roles)]
+    assert play(path, {"contents": turns}, {}).seen.model == "gemini-2.5-pro"
+    next(iter(said[part].values()))["id"] = "c"
+    assert 'Unknown name "id"' in refusal(path, {"contents": turns}, {})[1]
+
+
+def test_gemini_on_vertex_has_no_tier() -> None:
+    body = {**generate(), "serviceTier": "flex"}
+    assert play(PRO, body, {}).seen.model
+    path = "/v1/projects/p/locations/l/publishers/google/models/gemini-3-pro-preview:generateContent"
+    assert "serviceTier" in refusal(path, body, {})[1]
+
+
 # Files
 
 

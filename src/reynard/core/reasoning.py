@@ -6,12 +6,14 @@
 """
 
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
+from reynard.core.generation import Generation
 from reynard.core.messages import Json
 
-Thinking = Literal["budget", "adaptive", "level"]
-"""`budget`: a number of tokens. `adaptive`: the model decides, guided by an effort (Claude from 4.6 on).
+Thinking = Literal["budget", "adaptive", "either", "level"]
+"""`budget`: a number of tokens. `adaptive`: the model decides, guided by an effort (Claude from 4.7 on).
+`either`: a number of tokens, or as the model decides where a number cannot be had (Claude 4.6).
 `level`: a word (Gemini from 3 on)."""
 
 SHARE_OF: Final[dict[str, float]] = {
@@ -26,6 +28,26 @@ SHARE_OF: Final[dict[str, float]] = {
 
 ANTHROPIC: Final = "anthropic-claude-v1"
 GEMINI: Final = "google-gemini-v1"
+
+
+class Wish(NamedTuple):
+    """What a request says of thinking. `thinks`: whether to; None if nothing was said. How much: by an `effort`, by a
+    `budget` of tokens above 0, or, with neither, as it is usual."""
+
+    thinks: bool | None = None
+    effort: str | None = None
+    budget: int | None = None
+
+
+def wish(generation: Generation) -> Wish:
+    """The one that three parameters amount to: an effort outweighs the others, `reasoning` outweighs a budget that says
+    the opposite, and a budget of 0 alone is "do not think"."""
+    effort, thinks, budget = generation.reasoning_effort, generation.reasoning, generation.reasoning_budget
+    if effort is not None:
+        return Wish(effort != "none", effort)
+    if thinks is None and budget is not None:
+        thinks = budget > 0
+    return Wish(thinks, None, budget or None if thinks else None)
 
 
 def effort_of(budget: int) -> str:

@@ -7,8 +7,9 @@ from msgspec import Raw, Struct
 
 from reynard.core.chat import Answer, CalledFunction, Choice, Completion, Json, ToolCall, Usage
 from reynard.core.reasoning import ANTHROPIC, sealed, thought
+from reynard.providers import lenient
 from reynard.providers.anthropic import errors
-from reynard.providers.anthropic.wire import Number, WireBlock, WireMessage, WireUsage
+from reynard.providers.anthropic.wire import LooseMessage, Number, WireBlock, WireKind, WireMessage, WireUsage
 from reynard.providers.failures import garbled
 
 FINISH: Final[dict[str, str]] = {
@@ -25,7 +26,13 @@ FINISH: Final[dict[str, str]] = {
 TIER: Final = {"standard": "default", "priority": "priority"}
 MOST_TOKENS: Final = 10**12
 
+BLOCKS: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+"""Types of content blocks that are read. The fields of another may be anything."""
+
 _messages = msgspec.json.Decoder(WireMessage)
+_loose = msgspec.json.Decoder(LooseMessage)
+_blocks = msgspec.json.Decoder(WireBlock)
+_kinds = msgspec.json.Decoder(WireKind)
 
 
 class Tally(Struct):
@@ -68,7 +75,7 @@ class Tally(Struct):
 def completion(body: bytes) -> Completion:
     """The whole answer in `body`; its id, time and model are the gateway's to set. Raises `GenerationError`."""
     try:
-        message = _messages.decode(body)
+        message = _message(body)
         if message.error is not None:
             raise errors.of_event(message.error)
         if message.content is None or not message.stop_reason:
@@ -86,6 +93,22 @@ def completion(body: bytes) -> Completion:
         usage=tally.usage,
         service_tier=tally.tier,
     )
+
+
+def _message(body: bytes) -> WireMessage:
+    """The message in `body`. Raises `msgspec.DecodeError`."""
+    try:
+        return lenient.decode(_messages, body)
+    except msgspec.ValidationError:  # perhaps a block of a type that is not known
+        loose = lenient.decode(_loose, body)
+    blocks = None if loose.content is None else [_block(bytes(raw)) for raw in loose.content]
+    return WireMessage(blocks, loose.stop_reason, loose.usage, loose.error)
+
+
+def _block(raw: bytes) -> WireBlock:
+    """A content block; one of a type that is not read is its type alone. Raises `msgspec.DecodeError`."""
+    kind = lenient.decode(_kinds, raw).type
+    return lenient.decode(_blocks, raw) if kind in BLOCKS else WireBlock(kind)
 
 
 def _answer(blocks: list[WireBlock]) -> Answer:

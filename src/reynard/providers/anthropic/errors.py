@@ -3,14 +3,22 @@
 Source: https://platform.claude.com/docs/en/api/errors, and the types of Anthropic's SDK. A prompt that is too long has
 no type of its own: it is an `invalid_request_error`, and stays `invalid_parameters` with the provider's own sentence.
 Only an answer that came to the end of the context is typed (`model_context_window_exceeded`), and that is an answer.
+
+An account without credit, over its limit or shut comes as the same untyped `invalid_request_error` with status 400
+(https://github.com/anthropics/anthropic-sdk-typescript/issues/618). Nothing typed tells it from a wrong parameter, so
+that of every such refusal another channel is asked, once: if it is the request, that one says so too. What is said of
+the operator's account is kept back by its words; they decide what is shown, and never what is done.
+
+Vertex AI answers with Google's errors (`error.status`) where the model was not reached.
 """
 
+import re
 from typing import Any, Final
 
 import msgspec
 
 from reynard.core.errors import GenerationError, TaskErrorCode
-from reynard.providers import failures
+from reynard.providers import failures, google_errors
 from reynard.providers.anthropic.wire import WireFailure
 
 OF_TYPE: Final[dict[str, TaskErrorCode]] = {
@@ -44,6 +52,14 @@ OF_CODE: Final[dict[str, TaskErrorCode]] = {
 """`error.details.error_code`: what is the operator's affair, though some of it comes as an `invalid_request_error`."""
 
 OVERLOADED: Final = 529
+AMBIGUOUS: Final = "invalid_request_error"
+PASSING: Final = frozenset({408, 409, 425})
+"""Statuses that are the moment's fault, whichever type stands beside them: Anthropic's SDK tries again, too."""
+
+_ACCOUNT: Final = re.compile(
+    r"\b(?:credit balance|billing|api usage|usage limits?|spend(?:ing)? limits?|organi[sz]ations?|workspaces?)\b",
+    re.IGNORECASE,
+)
 
 _failures = msgspec.json.Decoder(WireFailure | list[WireFailure])
 
@@ -57,12 +73,24 @@ def of_status(status: int, body: bytes) -> GenerationError:
         return failures.failure(bare)
     if isinstance(decoded, list):
         decoded = decoded[0] if decoded else WireFailure()
+    if _is_googles(decoded.error):
+        return google_errors.of_error(status, decoded.error)
+    if status in PASSING and _type(decoded.error) == AMBIGUOUS:
+        return failures.failure(bare)
     return _failure(bare, decoded.error)
 
 
 def of_event(error: Any) -> GenerationError:
     """The failure in an `error` that came with status 200, in a body or in the middle of a stream."""
-    return _failure("upstream_error", error)
+    return google_errors.of_event(error) if _is_googles(error) else _failure("upstream_error", error)
+
+
+def _is_googles(error: Any) -> bool:
+    return isinstance(error, dict) and isinstance(error.get("status"), str) and "type" not in error
+
+
+def _type(error: Any) -> Any:
+    return error.get("type") if isinstance(error, dict) else None
 
 
 def _failure(bare: TaskErrorCode, error: Any) -> GenerationError:
@@ -70,7 +98,13 @@ def _failure(bare: TaskErrorCode, error: Any) -> GenerationError:
     details = said.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
     told = _told(OF_CODE, code) or _told(OF_TYPE, said.get("type"))
-    return failures.failure(told or bare, said.get("message"))
+    reason = said.get("message")
+    if isinstance(reason, str) and _ACCOUNT.search(reason):
+        reason = None
+    found = failures.failure(told or bare, reason)
+    if found.code == "invalid_parameters" and said.get("type") == AMBIGUOUS:
+        found.failover = True
+    return found
 
 
 def _told(table: dict[str, TaskErrorCode], word: Any) -> TaskErrorCode | None:

@@ -93,7 +93,7 @@ def turns(said: tuple[Message, ...], media: Resolved, *, thoughts: bool) -> list
     Raises `GenerationError` for media of a type that Anthropic does not take.
     """
     found: list[Json] = []
-    for role, blocks in _spoken(said, media, thoughts):
+    for role, blocks in _spoken(said, media, thoughts, Ids()):
         if found and found[-1]["role"] == role:
             found[-1]["content"] += blocks
         else:
@@ -108,15 +108,15 @@ def turns(said: tuple[Message, ...], media: Resolved, *, thoughts: bool) -> list
     return found
 
 
-def _spoken(said: tuple[Message, ...], media: Resolved, thoughts: bool) -> Iterator[tuple[str, list[Json]]]:
+def _spoken(said: tuple[Message, ...], media: Resolved, thoughts: bool, ids: "Ids") -> Iterator[tuple[str, list[Json]]]:
     for message in said:
         match message:
             case UserMessage():
                 yield "user", list(_blocks(message.content, media))
             case ToolMessage():
-                yield "user", [_result(message, media)]
+                yield "user", [_result(message, media, ids)]
             case AssistantMessage():
-                answered = list(_answered(message))
+                answered = list(_answered(message, ids))
                 if answered:  # a turn must not be thoughts alone
                     yield "assistant", [*(signed_thoughts(message) if thoughts else ()), *answered]
 
@@ -125,18 +125,19 @@ def _is_no_result(block: Json) -> bool:
     return bool(block["type"] != "tool_result")
 
 
-def _result(message: ToolMessage, media: Resolved) -> Json:
+def _result(message: ToolMessage, media: Resolved, ids: "Ids") -> Json:
     content = list(_blocks(message.content, media))
-    result: Json = {"type": "tool_result", "tool_use_id": call_id(message.tool_call_id)}
+    result: Json = {"type": "tool_result", "tool_use_id": ids.of(message.tool_call_id)}
     return {**result, "content": content} if content else result
 
 
-def _answered(message: AssistantMessage) -> Iterator[Json]:
+def _answered(message: AssistantMessage, ids: "Ids") -> Iterator[Json]:
     if message.content is not None:
         yield from _blocks(message.content, {})
     if message.refusal is not None:
         yield from _blocks(message.refusal, {})
-    yield from map(_call, message.tool_calls or ())
+    for call in message.tool_calls or ():
+        yield _call(call, ids)
 
 
 def signed_thoughts(message: AssistantMessage) -> Iterator[Json]:
@@ -149,13 +150,13 @@ def signed_thoughts(message: AssistantMessage) -> Iterator[Json]:
                 yield {"type": "redacted_thinking", "data": data}
 
 
-def _call(call: AskedCall) -> Json:
+def _call(call: AskedCall, ids: "Ids") -> Json:
     """A function call; `refuses` lets no other pass."""
     if not isinstance(call, FunctionToolCall):
         raise TypeError("only a function call has a form here")
     return {
         "type": "tool_use",
-        "id": call_id(call.id),
+        "id": ids.of(call.id),
         "name": call.function.name,
         "input": _input(call.function.arguments),
     }
@@ -171,6 +172,25 @@ def _input(arguments: str) -> Json | msgspec.Raw:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return {"arguments": arguments}
     return msgspec.Raw(arguments.encode("utf-8"))
+
+
+class Ids:
+    """The ids of the calls of one request: the same for a call and its result, and for no other call."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, str] = {}
+        self._taken: dict[str, int] = {}  # and how many came to it
+
+    def of(self, said: str) -> str:
+        """`call_id`, with a number behind it where another id of the request came to the same."""
+        if said not in self._given:
+            plain = found = call_id(said)
+            while found in self._taken:
+                self._taken[plain] += 1
+                found = f"{plain}_{self._taken[plain]}"
+            self._given[said] = found
+            self._taken[found] = 1
+        return self._given[said]
 
 
 def call_id(said: str) -> str:

@@ -13,6 +13,7 @@ from reynard.core.channels import Channel
 from reynard.core.generation import Generation
 from reynard.core.messages import AssistantMessage, FunctionTool, Json, SchemaFormat, TextFormat, Tool
 from reynard.providers.anthropic.messages import refuses
+from reynard.providers.anthropic.schemas import enforced
 from reynard.providers.anthropic.thinking import EFFORTS, LEAST_TOP_P, Plan, plan
 
 REASONING: Final = ("reasoning_effort", "reasoning", "reasoning_budget")
@@ -170,10 +171,11 @@ def _tool(tool: Tool) -> Json:
     if not isinstance(tool, FunctionTool):
         raise TypeError("only a function has a form here")
     function = tool.function
+    schema: Json = {"type": "object", **(function.parameters or {"properties": {}})}
     found: Json = {
         "name": function.name,
         "description": function.description,
-        "input_schema": {"type": "object", **(function.parameters or {"properties": {}})},
+        "input_schema": enforced(schema) if function.strict else schema,
         "strict": function.strict or None,
         "cache_control": tool.cache_control,
     }
@@ -204,7 +206,7 @@ def _output(generation: Generation, planned: Plan) -> Json:
     if planned.effort is not None:
         found["effort"] = planned.effort
     if isinstance(generation.response_format, SchemaFormat):
-        found["format"] = {"type": "json_schema", "schema": _schema(generation.response_format.json_schema)}
+        found["format"] = {"type": "json_schema", "schema": enforced(_schema(generation.response_format.json_schema))}
     return found
 
 

@@ -11,9 +11,10 @@ import msgspec
 
 from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta
 from reynard.core.errors import GenerationError
+from reynard.providers import lenient
 from reynard.providers.anthropic import errors
-from reynard.providers.anthropic.answer import Tally, arguments, finish, kept, named
-from reynard.providers.anthropic.wire import WireBlock, WireDelta, WireEvent, WireKind
+from reynard.providers.anthropic.answer import BLOCKS, Tally, arguments, finish, kept, named
+from reynard.providers.anthropic.wire import LooseEvent, WireBlock, WireDelta, WireEvent, WireKind
 from reynard.providers.decoder import EventStreamDecoder
 from reynard.providers.failures import cut_short, garbled
 from reynard.providers.sse import Event
@@ -29,10 +30,13 @@ KNOWN: Final = frozenset(
         "error",
     }
 )
+DELTAS: Final = frozenset({"text_delta", "input_json_delta", "thinking_delta", "signature_delta"})
+"""Types of deltas that are read."""
 MOST_OPEN: Final = 64  # Anthropic has one block open at a time
 MOST_HELD: Final = 16_000_000  # characters of thoughts and signatures, until their block ends
 
 _events = msgspec.json.Decoder(WireEvent)
+_loose = msgspec.json.Decoder(LooseEvent)
 _kinds = msgspec.json.Decoder(WireKind)
 
 
@@ -182,15 +186,31 @@ class AnthropicStreamDecoder(EventStreamDecoder):
 def _decoded(event: Event) -> WireEvent | None:
     """The event; None for one of a type that is not known. Raises `GenerationError` for what is none."""
     try:
-        decoded = _events.decode(event.data)
+        decoded = lenient.decode(_events, event.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if _kind(event) in KNOWN:
-            raise garbled() from None
-        return None
-    decoded.type = decoded.type or event.name
+        kind = _kind(event)
+        if kind not in KNOWN:
+            return None
+        decoded = _of_a_new_type(event.data, kind)
+    decoded.type = decoded.type or event.name or ("" if decoded.error is None else "error")  # Vertex AI's has no type
     if not decoded.type:
         raise garbled()
     return decoded
+
+
+def _of_a_new_type(data: bytes, kind: str) -> WireEvent:
+    """An event that cannot be read for its block or delta, of a type that is not known: that type alone."""
+    try:
+        loose = lenient.decode(_loose, data)
+        part = loose.content_block if kind == "content_block_start" else loose.delta
+        inner = lenient.decode(_kinds, bytes(part)).type
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise garbled() from None
+    if kind == "content_block_start" and inner and inner not in BLOCKS:
+        return WireEvent(kind, loose.index, content_block=WireBlock(inner))
+    if kind == "content_block_delta" and inner and inner not in DELTAS:
+        return WireEvent(kind, loose.index, delta=WireDelta(inner))
+    raise garbled()
 
 
 def _kind(event: Event) -> str:

@@ -7,12 +7,13 @@ from msgspec import Struct
 from reynard.core.channels import Channel
 from reynard.core.generation import Generation
 from reynard.core.messages import AssistantMessage, Json, Message, UserMessage
-from reynard.core.reasoning import SHARE_OF, effort_of
+from reynard.core.reasoning import SHARE_OF, Wish, effort_of, wish
 from reynard.providers.anthropic.messages import signed_thoughts
 
 DEFAULT_LIMIT: Final = 4096
 """`max_tokens` where the request has none: Anthropic needs one."""
 
+BUDGETED: Final = ("budget", "either")
 LEAST_BUDGET: Final = 1024
 MOST_SHARED: Final = 10**9  # no model has that many; a client may say what no float can hold
 EFFORTS: Final[dict[str, str]] = {
@@ -24,6 +25,8 @@ EFFORTS: Final[dict[str, str]] = {
     "max": "max",
 }
 """`output_config.effort` for an effort; `none` is no thinking at all."""
+ELDER: Final = {**EFFORTS, "xhigh": "high"}
+"""The same for the models that know budgets, too: the word between `high` and `max` is newer than they are."""
 
 LEAST_TOP_P: Final = 0.95  # of a model that thinks
 
@@ -49,45 +52,41 @@ def plan(generation: Generation, channel: Channel) -> Plan:
     Anthropic's minimum. Where the limit would leave nothing for the answer, the budget is put on top of it: the limit
     then counts the answer alone.
 
-    With a budget, Anthropic refuses a turn with tools that goes on without the thoughts that it began with. A client
-    that did not send them back gets this one call without thinking.
+    With a budget, Anthropic refuses a turn with tools that goes on without the thoughts that it began with. Where a
+    client did not send them back, a model that knows both ways is adaptive for this one call, and one that knows
+    budgets alone does not think.
     """
     limit = generation.output_limit or DEFAULT_LIMIT
-    wanted = _wanted(generation)
-    if wanted is None:
+    wanted = wish(generation)
+    if wanted.thinks is None:
         return Plan(max_tokens=limit)
-    if not wanted:
+    if not wanted.thinks:
         return Plan(max_tokens=limit, thinking={"type": "disabled"})
-    if channel.carried(generation.model).thinking != "budget":
+    way = channel.carried(generation.model).thinking
+    has_budget = way in BUDGETED
+    if has_budget and _goes_on_without_thoughts(generation.messages, channel.quirks.takes_reasoning_back):
+        if way == "budget":
+            return Plan(max_tokens=limit)
+        has_budget = False
+    if not has_budget:
         thinking = {"type": "adaptive", "display": "summarized"}
-        return Plan(max_tokens=limit, thinking=thinking, effort=_effort(generation))
-    if _goes_on_without_thoughts(generation.messages, channel.quirks.takes_reasoning_back):
-        return Plan(max_tokens=limit)
-    budget = max(generation.reasoning_budget or _share(generation, limit), LEAST_BUDGET)
+        return Plan(max_tokens=limit, thinking=thinking, effort=_effort(wanted, ELDER if way == "either" else EFFORTS))
+    budget = max(wanted.budget or _share(wanted, limit), LEAST_BUDGET)
     return Plan(
         max_tokens=limit if limit > budget else limit + budget,
         thinking={"type": "enabled", "budget_tokens": budget},
     )
 
 
-def _wanted(generation: Generation) -> bool | None:
-    """Whether to think; None if nothing was said of it. An effort that was said stands."""
-    if generation.reasoning_effort is not None:
-        return generation.reasoning_effort != "none"
-    if generation.reasoning is not None:
-        return generation.reasoning
-    return None if generation.reasoning_budget is None else generation.reasoning_budget > 0
-
-
-def _effort(generation: Generation) -> str | None:
+def _effort(wanted: Wish, words: dict[str, str]) -> str | None:
     """What was said of how hard to think, in Anthropic's word."""
-    if generation.reasoning_effort is not None:
-        return EFFORTS.get(generation.reasoning_effort)
-    return effort_of(generation.reasoning_budget) if generation.reasoning_budget else None
+    if wanted.effort is not None:
+        return words.get(wanted.effort)
+    return effort_of(wanted.budget) if wanted.budget else None
 
 
-def _share(generation: Generation, limit: int) -> int:
-    return int(min(limit, MOST_SHARED) * SHARE_OF.get(generation.reasoning_effort or "medium", SHARE_OF["medium"]))
+def _share(wanted: Wish, limit: int) -> int:
+    return int(min(limit, MOST_SHARED) * SHARE_OF.get(wanted.effort or "medium", SHARE_OF["medium"]))
 
 
 def _goes_on_without_thoughts(messages: tuple[Message, ...], are_sent: bool) -> bool:

@@ -49,6 +49,15 @@ class WireMessage(Struct):
     error: Any = None
 
 
+class LooseMessage(Struct):
+    """A whole message whose blocks are read one by one."""
+
+    content: list[Raw] | None = None
+    stop_reason: str | None = None
+    usage: WireUsage | None = None
+    error: Any = None
+
+
 class WireDelta(Struct):
     """A piece of a content block, or what is told of a message at its end."""
 
@@ -73,9 +82,18 @@ class WireEvent(Struct):
 
 
 class WireKind(Struct):
-    """The type of an event whose rest cannot be read."""
+    """The type of an event, a block or a delta whose rest cannot be read."""
 
     type: str = ""
+
+
+class LooseEvent(Struct):
+    """An event whose block or delta is read by itself."""
+
+    type: str = ""
+    index: int = 0
+    content_block: Raw = Raw()
+    delta: Raw = Raw()
 
 
 class WireFailure(Struct):

@@ -11,8 +11,8 @@ from msgspec.structs import fields
 from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta, Usage
 from reynard.core.errors import TaskErrorCode
 from reynard.core.reasoning import GEMINI, sealed
+from reynard.providers import lenient
 from reynard.providers.failures import cut_short, failure, garbled
-from reynard.providers.gemini.errors import of_event
 from reynard.providers.gemini.wire import (
     Number,
     WireBlob,
@@ -25,6 +25,7 @@ from reynard.providers.gemini.wire import (
     WireToken,
     WireUsage,
 )
+from reynard.providers.google_errors import of_event
 
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ _pieces = msgspec.json.Decoder(WirePiece)
 def piece_of(data: bytes) -> WirePiece:
     """A piece as it came. Raises `GenerationError` for an error in its place, or what is none."""
     try:
-        piece = _pieces.decode(data)
+        piece = lenient.decode(_pieces, data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise garbled() from None
     if piece.error is not None:
@@ -237,7 +238,8 @@ def _logprobs(said: WireLogprobs) -> Json:
 
 def _token(token: WireToken) -> Json:
     text = token.token or ""
-    said = LEAST_LOGPROB if token.log_probability is None else token.log_probability
+    told = token.log_probability
+    said = LEAST_LOGPROB if told is None or isinstance(told, str) else told  # "-Infinity", as protobuf's JSON has it
     return {"token": text, "logprob": float(max(LEAST_LOGPROB, min(0.0, said))), "bytes": list(text.encode())}
 
 

@@ -12,7 +12,7 @@ from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
-from reynard.providers.gemini import errors
+from reynard.providers import google_errors
 from reynard.providers.gemini.answers import Answers, piece_of
 from reynard.providers.gemini.contents import Conversation
 from reynard.providers.gemini.parameters import TIERS, generation_config, refused, tools
@@ -29,7 +29,11 @@ _encoder = msgspec.json.Encoder()
 
 
 class GeminiCodec:
-    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI."""
+    """The gemini dialect, on the Gemini API, or with the channel's `path` on Vertex AI.
+
+    Two fields are not taken there: the `id` of calls and results (https://github.com/vercel/ai/issues/15664), which is
+    left out, and `serviceTier` (https://github.com/googleapis/java-genai/issues/972).
+    """
 
     def unsupported(self, generation: Generation, channel: Channel) -> str | None:
         """The first parameter of the request that the channel has no word for."""
@@ -37,6 +41,8 @@ class GeminiCodec:
         lacking = channel.carried(generation.model).unsupported
         fields = (*quirks.unsupported, *lacking, *(REASONING if quirks.reasoning == "none" else ()))
         said = next((field for field in fields if getattr(generation, field, None) is not None), None)
+        if channel.path and generation.service_tier in TIERS:
+            said = said or "service_tier"
         return said or refused(generation)
 
     def intake(self, channel: Channel) -> Intake:
@@ -49,7 +55,7 @@ class GeminiCodec:
         if lost is not None:
             raise UnsupportedOptions(f"The provider of `{generation.model}` has no `{lost}`.", param=lost)
         carried = channel.carried(generation.model)
-        conversation = Conversation(media, insists=carried.thinking == "level")
+        conversation = Conversation(media, insists=carried.thinking == "level", identifies=not channel.path)
         for index, message in enumerate(generation.messages):
             conversation.add(message, f"messages[{index}]")
         body: dict[str, Any] = {"contents": conversation.contents}
@@ -79,5 +85,5 @@ class GeminiCodec:
         return GeminiStreamDecoder()
 
     def decode_error(self, status: int, body: bytes) -> GenerationError:
-        """See `errors.of_status`."""
-        return errors.of_status(status, body)
+        """See `google_errors.of_status`."""
+        return google_errors.of_status(status, body)

@@ -2,8 +2,10 @@
 
 Adjacent turns of one role become one. The thoughts of earlier turns are not sent back, as Google advises; their
 signatures are, on the parts that they came with: https://ai.google.dev/gemini-api/docs/thought-signatures.
-Left out, because nothing is lost by it: `annotations` of an earlier answer, the name of a file, and `cache_control`
-(Gemini caches what requests have in common by itself).
+Left out, because nothing is lost by it: the `name` of a message (a label that no answer depends on), `annotations` of
+an earlier answer, the name of a file, and `cache_control` (Gemini caches what requests have in common by itself).
+A turn of the user that has nothing in it is `.`: Google refuses empty ones. The result of a tool needs the tool's name,
+which only an earlier call has, or the result itself: one without is the caller's fault.
 """
 
 from collections.abc import Iterable
@@ -21,6 +23,7 @@ from reynard.core.messages import (
     DeveloperMessage,
     FileBlock,
     FileLinkBlock,
+    FunctionMessage,
     FunctionToolCall,
     ImageBlock,
     InputAudioBlock,
@@ -38,6 +41,7 @@ from reynard.core.reasoning import GEMINI, own
 Json = dict[str, Any]
 Parts = list[Json]
 
+NOTHING_SAID: Final[Json] = {"text": "."}
 UNSIGNED: Final = "skip_thought_signature_validator"
 """Google's word for "this call has no signature", where a model insists on one: the first call of a
 turn, for Gemini 3."""
@@ -67,13 +71,17 @@ class Conversation:
     """Add the messages in order; `contents` and `system` are what they come to.
 
     `insists`: the model wants a signature on every turn's first call (Gemini 3), and takes media inside of a function's
-    result; the others find it behind the results.
+    result; the others find it behind the results. `identifies`: calls and results have ids; without them (Vertex AI
+    refuses the field) a result is told by its place, so that results stand in the order of their calls.
     """
 
-    def __init__(self, media: Resolved, *, insists: bool) -> None:
+    def __init__(self, media: Resolved, *, insists: bool, identifies: bool) -> None:
         self._media = media
         self._insists = insists
+        self._identifies = identifies
         self._names: dict[str, str] = {}
+        self._places: dict[str, int] = {}
+        self._results: list[tuple[int, Json]] = []  # the tool results under way, and their places
         self._contents: list[Json] = []
         self._system: Parts = []
         self._shown: Parts = []  # media of the tool results under way
@@ -82,7 +90,7 @@ class Conversation:
     def contents(self) -> list[Json]:
         """The turns. A request of instructions alone asks with them."""
         self._show()
-        return self._contents or [{"role": "user", "parts": self._system}]
+        return self._contents or [{"role": "user", "parts": self._system or [NOTHING_SAID]}]
 
     @property
     def system(self) -> Parts:
@@ -92,14 +100,14 @@ class Conversation:
     def add(self, message: Message, place: str) -> None:
         """One more message; `place` names it in an error. Raises `GenerationError` for what cannot be sent."""
         if isinstance(message, ToolMessage):
-            self._turn("user", [self._result(message, place)])
+            self._results.append((self._places.get(message.tool_call_id, 0), self._result(message, place)))
             return
         self._show()
         match message:
             case SystemMessage() | DeveloperMessage():
                 self._system += self._parts(message.content)
             case UserMessage():
-                self._turn("user", self._parts(message.content) or [{"text": ""}])
+                self._turn("user", self._parts(message.content) or [NOTHING_SAID])
             case AssistantMessage():
                 self._turn("model", self._said(message))
 
@@ -112,8 +120,10 @@ class Conversation:
             self._contents.append({"role": role, "parts": parts})
 
     def _show(self) -> None:
-        self._turn("user", self._shown)
-        self._shown = []
+        if not self._identifies:
+            self._results.sort(key=_place)
+        self._turn("user", [*(result for _, result in self._results), *self._shown])
+        self._results, self._shown = [], []
 
     def _said(self, message: AssistantMessage) -> Parts:
         """An earlier answer: its text, then its calls, each with its own signature."""
@@ -125,13 +135,16 @@ class Conversation:
         for position, call in enumerate(message.tool_calls or ()):
             if isinstance(call, FunctionToolCall):
                 signature = signatures.get(call.id, UNSIGNED if self._insists and position == 0 else None)
+                self._names[call.id], self._places[call.id] = call.function.name, position
                 parts.append(self._call(call, signature))
         return parts
 
+    def _id(self, call_id: str) -> Json:
+        return {"id": call_id} if self._identifies else {}
+
     def _call(self, call: FunctionToolCall, signature: str | None) -> Json:
-        self._names[call.id] = call.function.name
         arguments = _object(call.function.arguments or "{}", "arguments")
-        part: Json = {"functionCall": {"id": call.id, "name": call.function.name, "args": arguments}}
+        part: Json = {"functionCall": {**self._id(call.id), "name": call.function.name, "args": arguments}}
         return part if signature is None else {**part, "thoughtSignature": signature}
 
     def _result(self, message: ToolMessage, place: str) -> Json:
@@ -142,7 +155,7 @@ class Conversation:
             )
         blocks = message.content if not isinstance(message.content, str) else (TextBlock(text=message.content),)
         text = "".join(block.text for block in blocks if isinstance(block, TextBlock))
-        result: Json = {"id": message.tool_call_id, "name": name, "response": _object(text, "output")}
+        result: Json = {**self._id(message.tool_call_id), "name": name, "response": _object(text, "output")}
         shown = [_part(block, self._media) for block in blocks if not isinstance(block, TextBlock)]
         if shown and self._insists:
             result["parts"] = shown
@@ -155,6 +168,10 @@ class Conversation:
         if isinstance(content, str):
             return _texts(content)
         return [part for block in content if (part := _part(block, self._media)) != {"text": ""}]
+
+
+def _place(result: tuple[int, Json]) -> int:
+    return result[0]
 
 
 def _texts(text: str | None) -> Parts:
@@ -215,13 +232,11 @@ def _without_word(message: Message) -> str | None:
             not isinstance(block, TextBlock) for block in blocks
         ):
             return "content"
-        case SystemMessage() | DeveloperMessage() | UserMessage():
-            return None if message.name is None else "name"
         case AssistantMessage():
             if any(not isinstance(call, FunctionToolCall) for call in message.tool_calls or ()):
                 return "tool_calls"
-            return next((field for field in ("name", "function_call", "audio") if getattr(message, field)), None)
-        case ToolMessage():
-            return None
-        case _:
+            return next((field for field in ("function_call", "audio") if getattr(message, field)), None)
+        case FunctionMessage():
             return "role"
+        case _:
+            return None

@@ -22,8 +22,8 @@ from reynard.ports.transport import ConnectionBroken
 from reynard.providers.auth import Auth
 from reynard.providers.failures import failure, garbled
 from reynard.providers.gemini.contents import GOOGLES
-from reynard.providers.gemini.errors import of_status
 from reynard.providers.gemini.wire import WireFile, WireUploaded
+from reynard.providers.google_errors import of_status
 from reynard.providers.http import BROKEN, NOT_SENT, HTTPResponse
 
 START: Final = "/upload/v1beta/files"

@@ -19,7 +19,7 @@ from reynard.core.messages import (
     TextBlock,
 )
 from reynard.providers.gemini.contents import named
-from reynard.providers.gemini.thinking import EFFORTS, thinking
+from reynard.providers.gemini.thinking import EFFORTS, room, thinking
 
 Json = dict[str, Any]
 Calling = tuple[str, list[str]]
@@ -46,6 +46,7 @@ TAKEN: Final[dict[str, Container[Any]]] = {
 nothing."""
 
 MODALITIES: Final = {"text": "TEXT", "image": "IMAGE"}
+MOST_STOPS: Final = 5
 TIERS: Final = frozenset({"flex", "priority"})
 
 PLAIN: Final = (
@@ -73,6 +74,8 @@ def refused(generation: Generation) -> str | None:
 def generation_config(generation: Generation, carried: Carried) -> Json:
     """`generationConfig`; empty if nothing was said."""
     config: Json = {google: value for ours, google in PLAIN if (value := getattr(generation, ours)) is not None}
+    if generation.top_k == 0:  # no limit, which is no parameter
+        del config["topK"]
     if generation.stop:
         config["stopSequences"] = [generation.stop] if isinstance(generation.stop, str) else generation.stop
     if generation.logprobs or generation.top_logprobs:
@@ -86,6 +89,8 @@ def generation_config(generation: Generation, carried: Carried) -> Json:
         config["mediaResolution"] = resolution
     if (amount := thinking(generation, carried)) is not None:
         config["thinkingConfig"] = amount
+        if generation.output_limit is not None:
+            config["maxOutputTokens"] = room(generation.output_limit, amount)
     return config
 
 
@@ -173,6 +178,11 @@ def _is_lost_choice(generation: Generation) -> bool:
     return found is None or (not generation.tools and found not in (("AUTO", []), ("NONE", [])))
 
 
+def _is_lost_stop(generation: Generation) -> bool:
+    stops = (generation.stop,) if isinstance(generation.stop, str) else generation.stop or ()
+    return len(stops) > MOST_STOPS or "" in stops
+
+
 def _is_lost_option(generation: Generation) -> bool:
     options = generation.stream_options
     return options is not None and options.include_obfuscation is True
@@ -181,6 +191,7 @@ def _is_lost_option(generation: Generation) -> bool:
 LOST: Final[dict[str, Callable[[Generation], bool]]] = {
     "tools": lambda generation: any(isinstance(tool, CustomTool) for tool in generation.tools or ()),
     "tool_choice": _is_lost_choice,
+    "stop": _is_lost_stop,
     "modalities": lambda generation: any(word not in MODALITIES for word in generation.modalities or ()),
     "stream_options": _is_lost_option,
 }

@@ -11,6 +11,9 @@ from reynard.providers.decoder import EventStreamDecoder
 from reynard.providers.gemini.answers import Answers, piece_of
 from reynard.providers.sse import Event
 
+DONE = b"[DONE]"
+"""OpenAI's mark of the end, which some servers in between put behind every stream."""
+
 
 class GeminiStreamDecoder(EventStreamDecoder):
     """Pieces in, chunks out."""
@@ -29,4 +32,6 @@ class GeminiStreamDecoder(EventStreamDecoder):
 
     def _chunks(self, events: list[Event]) -> Iterator[Chunk]:
         for event in events:
+            if event.data == DONE:
+                continue
             yield from self._answers.take(piece_of(event.data), event.data)

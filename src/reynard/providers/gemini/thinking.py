@@ -1,8 +1,12 @@
 """How much to think, in Google's words: https://ai.google.dev/gemini-api/docs/thinking.
 
-An effort that was said stands; then a budget; then `reasoning` alone. Whoever asks for thought is shown its summary
-(`includeThoughts`). Not every model can do without thought: "none", a budget of 0 and `reasoning: false` are the
-least that the model allows, with the summary left out.
+Whoever asks for thought is shown its summary (`includeThoughts`). Not every model can do without thought: what says "do
+not think" is the least that the model allows, with the summary left out.
+
+Thoughts count towards `maxOutputTokens`. A budget that would leave nothing of it for the answer is put on top of it, as
+is what Google says a model thinks at most by its own measure; the limit then counts the answer. What a level comes to,
+Google does not say, nor what a model thinks that was told nothing: there the limit is sent as it is, and whoever wants
+an answer leaves room in it.
 """
 
 from typing import Any, Final
@@ -11,7 +15,7 @@ from msgspec import Struct
 
 from reynard.core.channels import Carried
 from reynard.core.generation import Generation
-from reynard.core.reasoning import effort_of
+from reynard.core.reasoning import Wish, effort_of, wish
 
 Json = dict[str, Any]
 
@@ -36,6 +40,7 @@ LEVELS: Final[dict[str, str]] = {
 }
 EFFORTS: Final = frozenset(LEVELS)
 DYNAMIC: Final = -1
+MOST_DYNAMIC: Final = 8_192
 
 
 class Range(Struct, frozen=True):
@@ -64,26 +69,30 @@ RANGES: Final = (
 def thinking(generation: Generation, carried: Carried) -> Json | None:
     """`thinkingConfig`, or None if nothing was said of it."""
     known = next(known for known in RANGES if carried.upstream.rpartition("/")[2].startswith(known.prefix))
-    effort, budget = generation.reasoning_effort, generation.reasoning_budget
-    if effort is None and budget is None and generation.reasoning is None:
+    wanted = wish(generation)
+    if wanted.thinks is None:
         return None
-    if effort is None and budget is None and generation.reasoning:
-        how: Json = {} if carried.thinking == "level" else {"thinkingBudget": DYNAMIC}
-        return {**how, "includeThoughts": True}
-    if effort is None and not budget:
-        effort = "none"
-    amount = _level(effort, budget, known) if carried.thinking == "level" else _budget(effort, budget, known)
-    return {**amount, "includeThoughts": effort != "none"}
+    amount = _level(wanted, known) if carried.thinking == "level" else {"thinkingBudget": _budget(wanted, known)}
+    return {**amount, "includeThoughts": wanted.thinks}
 
 
-def _level(effort: str | None, budget: int | None, known: Range) -> Json:
-    """The word; the next one up where the model does not have it."""
-    wanted = LEVELS[effort or effort_of(budget or 0)]
-    return {"thinkingLevel": next(word for word in ALL[ALL.index(wanted) :] if word in known.levels)}
+def room(limit: int, how: Json) -> int:
+    """`maxOutputTokens` for an answer of `limit` tokens beside a `thinkingConfig`."""
+    budget: int = how.get("thinkingBudget", 0)
+    most = MOST_DYNAMIC if budget == DYNAMIC else budget
+    return limit if limit > most else limit + most
 
 
-def _budget(effort: str | None, budget: int | None, known: Range) -> Json:
+def _level(wanted: Wish, known: Range) -> Json:
+    """The word; the next one up where the model does not have it. None for "think", which is what such a model does."""
+    if wanted.thinks and not wanted.effort and not wanted.budget:
+        return {}
+    word = LEVELS[wanted.effort or effort_of(wanted.budget or 0)]
+    return {"thinkingLevel": next(level for level in ALL[ALL.index(word) :] if level in known.levels)}
+
+
+def _budget(wanted: Wish, known: Range) -> int:
     """Tokens. A budget that was said is sent as it is: what is too little or too much, the provider says."""
-    if effort == "none":
-        return {"thinkingBudget": known.least}
-    return {"thinkingBudget": budget if effort is None else BUDGETS[effort]}
+    if not wanted.thinks:
+        return known.least
+    return BUDGETS[wanted.effort] if wanted.effort else wanted.budget or DYNAMIC

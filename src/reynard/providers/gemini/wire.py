@@ -45,7 +45,7 @@ class WireToken(Struct, rename="camel"):
     """A token and its logarithmic probability."""
 
     token: str | None = None
-    log_probability: Number = None
+    log_probability: Number | str = None
 
 
 class WireTop(Struct, rename="camel"):

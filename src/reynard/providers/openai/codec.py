@@ -13,6 +13,7 @@ from reynard.core.formats import Kind
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
+from reynard.providers import lenient
 from reynard.providers.decoder import EventStreamDecoder
 from reynard.providers.failures import cut_short, garbled
 from reynard.providers.openai import errors, reasoning
@@ -102,7 +103,7 @@ class OpenAICodec:
     def decode(self, body: bytes) -> Completion:
         """A `chat.completion`; its id, time and model are the gateway's to set."""
         try:
-            completion = _completions.decode(body)
+            completion = lenient.decode(_completions, body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise garbled() from None
         if completion.error is not None:
@@ -155,7 +156,7 @@ class OpenAIStreamDecoder(EventStreamDecoder):
 
     def _chunk(self, event: Event) -> Chunk | None:
         try:
-            chunk = _chunks.decode(event.data)
+            chunk = lenient.decode(_chunks, event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise garbled() from None
         if chunk.error is not None:

@@ -22,6 +22,10 @@ OF_CODE: Final[dict[str, TaskErrorCode]] = {
     "invalid_authentication_error": "upstream_auth_failed",  # Moonshot
     "authentication_error": "upstream_auth_failed",
     "permission_error": "upstream_auth_failed",
+    "account_deactivated": "upstream_auth_failed",
+    "billing_not_active": "upstream_auth_failed",
+    "billing_hard_limit_reached": "upstream_auth_failed",
+    "model_not_found": "upstream_error",  # with status 400, too
     "insufficient_quota": "upstream_rate_limited",
     "exceeded_current_quota_error": "upstream_rate_limited",  # Moonshot
     "rate_limit_exceeded": "upstream_rate_limited",

@@ -5,7 +5,7 @@ from typing import Any, Final
 from reynard.core.channels import Quirks
 from reynard.core.generation import Generation
 from reynard.core.messages import Json
-from reynard.core.reasoning import effort_of
+from reynard.core.reasoning import Wish, effort_of, wish
 
 SAID: Final = ("reasoning", "reasoning_effort", "reasoning_budget")
 BUDGETLESS: Final = ("template", "switch")
@@ -19,26 +19,25 @@ def wordless(quirks: Quirks) -> tuple[str, ...]:
 
 
 def say(body: dict[str, Any], generation: Generation, quirks: Quirks) -> None:
-    """`reasoning` and `reasoning_budget`, in the channel's word; an effort that was said stands."""
-    budget, effort = generation.reasoning_budget, generation.reasoning_effort
-    wanted = generation.reasoning if generation.reasoning is not None else budget and budget > 0
-    if budget and wanted and quirks.budget:
-        body[quirks.budget] = budget
+    """What `core.reasoning.wish` makes of the request, in the channel's word; an effort is in `body` already."""
+    wanted = wish(generation)
+    if wanted.budget and quirks.budget:
+        body[quirks.budget] = wanted.budget
     match quirks.reasoning:
         case "object":
-            _say_in_an_object(body, generation)
-        case "thinking" | "switch" if effort == "none":
+            _say_in_an_object(body, wanted)
+        case "thinking" | "switch" if wanted.effort == "none":
             body.pop("reasoning_effort")
             body.update(_switched(quirks, on=False))
-        case _ if generation.reasoning is None and budget is None:
+        case _ if generation.reasoning is None and generation.reasoning_budget is None:
             return
         case "effort":
-            guess = effort_of(budget) if budget else quirks.effort
-            body.setdefault("reasoning_effort", guess if wanted else "none")
-        case "thinking" if budget and wanted and effort is None:
-            body.update(_switched(quirks, on=True), reasoning_effort=effort_of(budget))
+            guess = effort_of(wanted.budget) if wanted.budget else quirks.effort
+            body.setdefault("reasoning_effort", guess if wanted.thinks else "none")
+        case "thinking" if wanted.budget:
+            body.update(_switched(quirks, on=True), reasoning_effort=effort_of(wanted.budget))
         case _:
-            body.update(_switched(quirks, on=bool(wanted)))
+            body.update(_switched(quirks, on=bool(wanted.thinks)))
 
 
 def _switched(quirks: Quirks, *, on: bool) -> Json:
@@ -52,13 +51,13 @@ def _switched(quirks: Quirks, *, on: bool) -> Json:
             return {"reasoning": {"enabled": on}}
 
 
-def _say_in_an_object(body: dict[str, Any], generation: Generation) -> None:
+def _say_in_an_object(body: dict[str, Any], wanted: Wish) -> None:
     """OpenRouter takes one of `effort`, `max_tokens` and `enabled`
     (https://openrouter.ai/docs/use-cases/reasoning-tokens)."""
     effort = body.pop("reasoning_effort", None)
     if effort is not None:
         body["reasoning"] = {"effort": effort}
-    elif generation.reasoning is not False and generation.reasoning_budget:
-        body["reasoning"] = {"max_tokens": generation.reasoning_budget}
-    elif generation.reasoning is not None or generation.reasoning_budget is not None:
-        body["reasoning"] = {"enabled": bool(generation.reasoning)}
+    elif wanted.budget:
+        body["reasoning"] = {"max_tokens": wanted.budget}
+    elif wanted.thinks is not None:
+        body["reasoning"] = {"enabled": wanted.thinks}

@@ -117,6 +117,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     thoughts: bool = True
     signed: bool = False
     sealed: bool = False  # thoughts come encrypted
+    identified: bool = True  # Gemini's calls have ids
 
 
 class Wire(Protocol):

@@ -29,6 +29,7 @@ from reynard.testing.wires.gemini_body import (
     Blob,
     Body,
     Content,
+    DirectBody,
     FileData,
     FunctionCall,
     FunctionDeclaration,
@@ -74,7 +75,7 @@ STATUSES: Final = {
 }
 FINISH_REASONS: Final = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP"}
 
-_bodies = msgspec.json.Decoder(Body)
+_bodies = msgspec.json.Decoder(DirectBody)
 _vertex_bodies = msgspec.json.Decoder(VertexBody)
 
 
@@ -111,6 +112,8 @@ def read(request: Request, route: Route, files: Mapping[str, StoredFile]) -> Ask
     require(len(request.body) <= MOST_BYTES, "Request payload size exceeds the limit: 20971520 bytes.")
     decoder: msgspec.json.Decoder[Any] = _vertex_bodies if route.platform == "vertex" else _bodies
     body: Body = google_json.decode(decoder, request.body)
+    if route.platform == "vertex":
+        gemini_rules.check_nameless(body)
     gemini_rules.check(body, model)
     media = tuple(_media(body, route.platform, files))
     thinking = (body.generation_config or GenerationConfig()).thinking_config or ThinkingConfig(thinking_budget=0)
@@ -123,6 +126,7 @@ def read(request: Request, route: Route, files: Mapping[str, StoredFile]) -> Ask
         media=media,
         thoughts=thinking.include_thoughts,
         signed=gemini_rules.generation_of(model) >= 3,
+        identified=route.platform != "vertex",
     )
 
 
@@ -306,7 +310,8 @@ def _chunk(asked: Asked, played: Script, parts: list[core.Json], said: int, *, l
 
 def _call(asked: Asked, played: Script, name: str, arguments: str) -> core.Json:
     args = msgspec.json.decode(arguments)
-    call: core.Json = {"name": name, "args": args, **({"id": f"call_{asked.id}"} if asked.signed else {})}
+    has_id = asked.signed and asked.identified
+    call: core.Json = {"name": name, "args": args, **({"id": f"call_{asked.id}"} if has_id else {})}
     signed = gemini_rules.signature_of(FunctionCall(name=name, args=args))
     return {"functionCall": call, **({"thoughtSignature": signed} if asked.signed or played.reasoning else {})}
 

@@ -229,6 +229,12 @@ class Body(_Strict, frozen=True, kw_only=True):
     cached_content: str | None = None
 
 
+class DirectBody(Body, frozen=True, kw_only=True):
+    """The request to the Gemini API."""
+
+    service_tier: Literal["unspecified", "standard", "flex", "priority"] | None = None
+
+
 class VertexBody(Body, frozen=True, kw_only=True):
     """The request to Vertex AI: https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference."""
 

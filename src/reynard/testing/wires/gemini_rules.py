@@ -55,6 +55,17 @@ def check(body: Body, model: str) -> None:
     _check_config(body.generation_config or GenerationConfig(), model)
 
 
+def check_nameless(body: Body) -> None:
+    """Vertex AI has no ids: a call and its response are told by name and place. Raises `Refused`."""
+    for index, content in enumerate(body.contents):
+        for position, part in enumerate(content.parts):
+            for name in ("function_call", "function_response"):
+                said = getattr(part, name)
+                where = f"contents[{index}].parts[{position}].{name}"
+                named = said is not None and said.id is not None
+                require(not named, f"Invalid JSON payload received. Unknown name \"id\" at '{where}'.")
+
+
 def _check_part(part: Part, role: str, where: str) -> None:
     count = sum(getattr(part, field) is not None for field in DATA)
     require(count == 1, f"{where}.data: required oneof field 'data' must have one initialized field")

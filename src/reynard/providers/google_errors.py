@@ -1,4 +1,5 @@
-"""Failures of the gemini dialect, told by HTTP status and google.rpc.Status; never by the words of a message.
+"""Google's failures (Gemini, and all of Vertex AI), told by HTTP status and google.rpc.Status; never by the words of a
+message.
 
 Sources: https://ai.google.dev/gemini-api/docs/troubleshooting, https://cloud.google.com/apis/design/errors, and
 google/api/error_reason.proto for the reasons of an `ErrorInfo`. What may be quoted is the same for every dialect.
@@ -82,19 +83,20 @@ def of_status(status: int, body: bytes) -> GenerationError:
     try:
         decoded = _errors.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _error(status, None)
+        return of_error(status, None)
     if isinstance(decoded, list):  # what streams without `alt=sse` answer
         decoded = decoded[0] if decoded else _Body()
-    return _error(status, decoded.error)
+    return of_error(status, decoded.error)
 
 
 def of_event(error: Any) -> GenerationError:
     """The failure in an `error` that came with status 200, in a body or in the middle of a stream."""
     code = error.get("code") if isinstance(error, dict) else None
-    return _error(code if isinstance(code, int) else 500, error)
+    return of_error(code if isinstance(code, int) else 500, error)
 
 
-def _error(status: int, error: Any) -> GenerationError:
+def of_error(status: int, error: Any) -> GenerationError:
+    """The failure in an `error` that came with `status`."""
     said = error if isinstance(error, dict) else {"message": error}
     found = failure(_code(status, said), said.get("message"))
     found.retry_after_s = _wait(said)
