@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reynard.core.errors import TASK_ERROR_CODES, GenerationError
-from reynard.providers.failures import FAILOVER, OF_STATUS, QUOTED, SAYS, quoted
+from reynard.providers.failures import FAILOVER, OF_STATUS, QUOTED, SAYS
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.openai.errors import OF_CODE, of_event
+from reynard.providers.quotes import quoted
 
 CASES = json.loads((Path(__file__).parent / "openai" / "errors.json").read_text("utf-8"))
 

@@ -18,8 +18,9 @@ _ESCAPE: Final = re.compile(
 def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     """The value in `body`. Raises `GenerationError` if there is none.
 
-    Half a surrogate pair (`"\\ud83d"`, from a server that cut an emoji in two) becomes U+FFFD: JSON allows it, UTF-8 has
-    no form of it, msgspec refuses it, and the answer around it is a good one. Only a body that was refused is searched.
+    Half a surrogate pair (`"\\ud83d"`, from a server that cut an emoji in two) becomes U+FFFD: JSON allows it, UTF-8
+    has no form of it, msgspec refuses it, and the answer around it is a good one. Only a body that was refused is
+    searched.
     """
     try:
         return decoder.decode(body)

@@ -61,7 +61,7 @@ def _name(piece: WireToolCallDelta) -> str:
 
 
 def _other(call: _Call, piece: WireToolCallDelta) -> bool:
-    """Whether the name of a piece that has no known id says that it begins another call. Without an index any name does,
-    but for servers that have indices, a name said again is the same one."""
+    """Whether the name of a piece without a known id begins another call: any name where there is no index; where there
+    is one, a name said again is the same call's."""
     name = _name(piece)
     return bool(name and call.name) and (piece.index is None or name != call.name)
