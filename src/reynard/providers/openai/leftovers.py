@@ -15,12 +15,25 @@ def without_leftovers(said: tuple[Message, ...], quirks: Quirks) -> tuple[Messag
     stream. A `name` goes to the servers that know it on such a turn, `annotations` and `audio` to those that take an
     earlier answer back as it was.
     """
-    changes = [_changes(message, quirks) for message in said]
-    if not any(changes):
+    if not any(map(_may_have_some, said)):
         return said
-    return tuple(
-        replace(message, **change) if change else message for message, change in zip(said, changes, strict=True)
-    )
+    return tuple(_without(message, quirks) for message in said)
+
+
+def _may_have_some(message: Message) -> bool:
+    """Nothing is copied, and hardly anything read, where there is nothing to change."""
+    if message.name is not None:
+        return True
+    if not isinstance(message, AssistantMessage):
+        return False
+    if message.annotations is not None or message.audio is not None:
+        return True
+    return message.tool_calls is not None and any(call.index is not None for call in message.tool_calls)
+
+
+def _without(message: Message, quirks: Quirks) -> Message:
+    changes = _changes(message, quirks) if _may_have_some(message) else None
+    return replace(message, **changes) if changes else message
 
 
 def _changes(message: Message, quirks: Quirks) -> dict[str, Any]:
