@@ -8,9 +8,10 @@ import pytest
 from tests.dialects import DialectErrors
 
 from reynard.core.errors import GenerationError
-from reynard.providers.failures import FAILOVER, OF_STATUS, QUOTED, SAYS, quoted
+from reynard.providers.failures import FAILOVER, OF_STATUS, QUOTED, SAYS
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.openai.errors import OF_CODE, of_event
+from reynard.providers.quotes import quoted
 
 CODEC = OpenAICodec()
 

@@ -219,6 +219,75 @@ async def test_after_a_failure_it_rests(written: str, tokens: Tokens, clock: Fak
     assert tokens.calls == 1
 
 
+async def refused(auth: GoogleAuth) -> None:
+    """Asks in vain, until the try that this began, if it did, has ended."""
+    with pytest.raises(ConnectFailed):
+        await auth.headers()
+    await settled(auth)
+
+
+async def test_the_rests_after_failures_grow_to_a_minute(written: str, tokens: Tokens, clock: FakeClock) -> None:
+    auth = GoogleAuth(written, clock)
+    tokens.refusal = (400, b'{"error": "invalid_grant"}')
+    await refused(auth)
+    for tries, rest_s in enumerate([1, 2, 4, 8, 16, 32, 60, 60, 60], 1):
+        clock.advance(rest_s - 0.01)
+        await refused(auth)
+        assert tokens.calls == tries
+        clock.advance(0.02)
+        await refused(auth)
+        assert tokens.calls == tries + 1
+
+
+async def test_a_token_ends_the_rests(written: str, tokens: Tokens, clock: FakeClock) -> None:
+    auth = GoogleAuth(written, clock)
+    tokens.refusal = (400, b'{"error": "invalid_grant"}')
+    for _ in range(4):
+        await refused(auth)
+        clock.advance(60)
+    tokens.refusal = None
+    assert await auth.headers() == bearer(5)
+    tokens.refusal = (400, b'{"error": "invalid_grant"}')
+    clock.advance(4000)
+    await refused(auth)
+    clock.advance(1.01)
+    await refused(auth)
+    assert tokens.calls == 7
+
+
+async def test_a_clock_that_was_set_back_ends_the_rest(written: str, tokens: Tokens, clock: FakeClock) -> None:
+    auth = GoogleAuth(written, clock)
+    tokens.refusal = (400, b'{"error": "invalid_grant"}')
+    await refused(auth)
+    clock.advance(-3600)
+    await refused(auth)
+    assert tokens.calls == 2
+
+
+async def test_a_token_server_that_hangs_holds_up_nobody_after_its_first_failure(
+    written: str, tokens: Tokens, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(google, "CALL_S", 0.2)
+    monkeypatch.setattr(google, "AGAIN_S", 0.01)
+    tokens.gate.clear()
+    auth = GoogleAuth(written, clock)
+    await refused(auth)
+    tries = tokens.calls
+    begun = time.monotonic()
+    for _ in range(100):
+        await refused(auth)  # at once: it rests
+    assert tokens.calls == tries
+    clock.advance(1.01)
+    monkeypatch.setattr(google, "CALL_S", 10)
+    for _ in range(3):
+        with pytest.raises(ConnectFailed):
+            await auth.headers()  # nearly at once: it tries again
+    assert time.monotonic() - begun < 5
+    tokens.gate.set()
+    await settled(auth)
+    assert (await auth.headers())["authorization"].startswith("Bearer ya29.")
+
+
 async def test_a_token_server_that_is_silent_is_waited_for_so_long_and_asked_once(
     written: str, tokens: Tokens, clock: FakeClock
 ) -> None:

@@ -15,6 +15,8 @@ Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "google", "no
 
 Seconds = Annotated[float, Meta(gt=0)]
 
+Named = Literal["system", "developer", "user", "assistant", "tool"]
+
 ReasoningWord = Literal["effort", "thinking", "template", "object", "switch", "none"]
 
 
@@ -40,6 +42,9 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `audio`, `video`: the block in which it takes them. `fetches`: the kinds of media it fetches itself by their
     address; the gateway fetches the rest, and sends the bytes. None is what the dialect's own provider does.
     `cache_control`: it takes that hint on blocks and tools; from the others it is kept away.
+    `names`: the roles of the turns on which it knows `name`, a label that no answer depends on; elsewhere it is left
+    out. `takes_extras`: it takes `annotations` and `audio` of an earlier answer back; from the others they are kept
+    away, and the transcript of the audio stands in for a text that is missing.
     """
 
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -59,6 +64,8 @@ class Quirks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     video: Literal["video_url", "input_video"] = "video_url"
     fetches: tuple[Kind, ...] | None = None
     cache_control: bool = False
+    names: tuple[Named, ...] = ("system", "developer", "user", "assistant", "tool")
+    takes_extras: bool = True
 
 
 class Mapped(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,10 +2,10 @@
 be repeated. Which failure it was, a dialect tells by status and typed body, never by the words of a message.
 """
 
-import re
 from typing import Any, Final
 
 from reynard.core.errors import GenerationError, TaskErrorCode
+from reynard.providers.quotes import quoted
 
 OF_STATUS: Final[dict[int, TaskErrorCode]] = {
     400: "invalid_parameters",
@@ -45,20 +45,6 @@ QUOTED: Final = frozenset(
 )
 """Where the provider's reason helps the caller. Elsewhere it speaks of the operator's account, and is kept back."""
 
-_LONGEST_QUOTE: Final = 500
-_SECRET = re.compile(
-    r"\bBearer\s+\S+"
-    r"|\b(?:sk|pk|rk|gsk|xai|hf|nvapi|key)[-_][\w*.-]{6,}"
-    r"|\b(?:AIza|eyJ)[\w.-]{10,}"
-    r"|\b(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{32,}"
-    r"|https?://\S+"
-    r"|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?"
-    r"|\[[0-9a-f:.]*:[0-9a-f:.]*\](?::\d+)?"
-    r"|\b(?=[\w.-]*[a-z])[\w-]+(?:\.[\w-]+)*:\d{2,5}\b"
-    r"|\b[\w-]+(?:\.[\w-]+)*\.(?:internal|local|localdomain|lan|corp|svc|cluster)\b",
-    re.IGNORECASE,
-)
-
 
 def code_of(status: int) -> TaskErrorCode:
     """What an HTTP status that is not 200 tells by itself."""
@@ -92,9 +78,3 @@ def cut_short() -> GenerationError:
     return GenerationError(
         "upstream_error", "The provider's stream ended before the answer did. Try again.", failover=True
     )
-
-
-def quoted(reason: str) -> str:
-    """A provider's sentence, without what looks like a secret or an address, and not too long."""
-    text = _SECRET.sub("…", " ".join(reason[: 4 * _LONGEST_QUOTE].split()))
-    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"

@@ -29,6 +29,8 @@ SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 MARGIN_S: Final = 225.0  # google-auth's own: from here on a token is good, and time for the next one
 WAIT_S: Final = 20.0
 CALL_S: Final = 10.0
+AGAIN_S: Final = 2.0  # how long anyone waits for a try that follows a failure
+MOST_REST_S: Final = 60.0
 MOST_BYTES: Final = 64_000
 NEEDED: Final = ("client_email", "private_key", "token_uri")
 Result = TypeVar("Result")
@@ -45,7 +47,8 @@ class GoogleAuth:
     """Tokens of one Google account, refreshed before they expire, once for all who wait.
 
     `account`: a service account's JSON; None: application-default credentials. After a failure the next try waits
-    `rest_s`, and whoever asks before is told of that failure.
+    `rest_s`, after each further one twice as long, up to a minute; whoever asks before fails at once, and so does,
+    nearly, whoever asks during that try, so that a token server that hangs does not hold up the failover.
     """
 
     def __init__(self, account: str | None, clock: Clock, *, wait_s: float = WAIT_S, rest_s: float = 1.0) -> None:
@@ -56,6 +59,7 @@ class GoogleAuth:
         self._credentials: Any = None
         self._token = Token({}, 0.0)
         self._refresh: asyncio.Future[Token] | None = None
+        self._failures = 0  # in a row
         self._failed_at = float("-inf")
 
     async def headers(self) -> Mapping[str, str]:
@@ -69,18 +73,22 @@ class GoogleAuth:
         if refresh is None:
             raise no_token()
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(min(self._wait_s, AGAIN_S) if self._failures else self._wait_s):
                 return (await asyncio.shield(refresh)).headers
         except TimeoutError:
             raise no_token() from None
 
     def _refreshing(self) -> "asyncio.Future[Token] | None":
         """The refresh under way, begun if there is none; None while it rests after a failure."""
-        loop = asyncio.get_running_loop()
-        if self._refresh is None and loop.time() >= self._failed_at + self._rest_s:
+        if self._refresh is None and not self._rests():
             self._refresh = _apart(self._exchange)
             self._refresh.add_done_callback(self._settle)
         return self._refresh
+
+    def _rests(self) -> bool:
+        """Whether it is too early to try again. A clock that was set back ends the rest."""
+        rest_s = min(self._rest_s * 2.0 ** min(self._failures - 1, 30), MOST_REST_S)
+        return self._failures > 0 and 0 <= self._clock.now() - self._failed_at < rest_s
 
     def _settle(self, refresh: "asyncio.Future[Token]") -> None:
         self._refresh = None
@@ -88,8 +96,10 @@ class GoogleAuth:
             return
         if refresh.exception() is None:
             self._token = refresh.result()
+            self._failures = 0
         else:
-            self._failed_at = asyncio.get_running_loop().time()
+            self._failures += 1
+            self._failed_at = self._clock.now()
 
     def _exchange(self) -> Token:
         """A new token. In a thread; raises `ConnectFailed` alone, and logs what an operator needs to know."""

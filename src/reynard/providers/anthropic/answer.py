@@ -7,9 +7,9 @@ from msgspec import Raw, Struct
 
 from reynard.core.chat import Answer, CalledFunction, Choice, Completion, Json, ToolCall, Usage
 from reynard.core.reasoning import ANTHROPIC, sealed, thought
-from reynard.providers import lenient
 from reynard.providers.anthropic import errors
 from reynard.providers.anthropic.wire import LooseMessage, Number, WireBlock, WireKind, WireMessage, WireUsage
+from reynard.providers.bodies import UNREADABLE, read
 from reynard.providers.failures import garbled
 
 FINISH: Final[dict[str, str]] = {
@@ -81,7 +81,7 @@ def completion(body: bytes) -> Completion:
         if message.content is None or not message.stop_reason:
             raise garbled()
         answer = _answer(message.content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise garbled() from None
     tally = Tally()
     tally.take(message.usage)
@@ -98,17 +98,17 @@ def completion(body: bytes) -> Completion:
 def _message(body: bytes) -> WireMessage:
     """The message in `body`. Raises `msgspec.DecodeError`."""
     try:
-        return lenient.decode(_messages, body)
+        return read(_messages, body)
     except msgspec.ValidationError:  # perhaps a block of a type that is not known
-        loose = lenient.decode(_loose, body)
+        loose = read(_loose, body)
     blocks = None if loose.content is None else [_block(bytes(raw)) for raw in loose.content]
     return WireMessage(blocks, loose.stop_reason, loose.usage, loose.error)
 
 
 def _block(raw: bytes) -> WireBlock:
     """A content block; one of a type that is not read is its type alone. Raises `msgspec.DecodeError`."""
-    kind = lenient.decode(_kinds, raw).type
-    return lenient.decode(_blocks, raw) if kind in BLOCKS else WireBlock(kind)
+    kind = read(_kinds, raw).type
+    return read(_blocks, raw) if kind in BLOCKS else WireBlock(kind)
 
 
 def _answer(blocks: list[WireBlock]) -> Answer:

@@ -6,8 +6,8 @@ Only an answer that came to the end of the context is typed (`model_context_wind
 
 An account without credit, over its limit or shut comes as the same untyped `invalid_request_error` with status 400
 (https://github.com/anthropics/anthropic-sdk-typescript/issues/618). Nothing typed tells it from a wrong parameter, so
-that of every such refusal another channel is asked, once: if it is the request, that one says so too. What is said of
-the operator's account is kept back by its words; they decide what is shown, and never what is done.
+that it is told as one, and no other channel is asked. What is said of the operator's account is kept back by its words;
+they decide what is shown, and never what is done.
 
 Vertex AI answers with Google's errors (`error.status`) where the model was not reached.
 """
@@ -101,10 +101,7 @@ def _failure(bare: TaskErrorCode, error: Any) -> GenerationError:
     reason = said.get("message")
     if isinstance(reason, str) and _ACCOUNT.search(reason):
         reason = None
-    found = failures.failure(told or bare, reason)
-    if found.code == "invalid_parameters" and said.get("type") == AMBIGUOUS:
-        found.failover = True
-    return found
+    return failures.failure(told or bare, reason)
 
 
 def _told(table: dict[str, TaskErrorCode], word: Any) -> TaskErrorCode | None:

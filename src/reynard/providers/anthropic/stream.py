@@ -11,10 +11,10 @@ import msgspec
 
 from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta
 from reynard.core.errors import GenerationError
-from reynard.providers import lenient
 from reynard.providers.anthropic import errors
 from reynard.providers.anthropic.answer import BLOCKS, Tally, arguments, finish, kept, named
 from reynard.providers.anthropic.wire import LooseEvent, WireBlock, WireDelta, WireEvent, WireKind
+from reynard.providers.bodies import UNREADABLE, read
 from reynard.providers.decoder import EventStreamDecoder
 from reynard.providers.failures import cut_short, garbled
 from reynard.providers.sse import Event
@@ -186,8 +186,8 @@ class AnthropicStreamDecoder(EventStreamDecoder):
 def _decoded(event: Event) -> WireEvent | None:
     """The event; None for one of a type that is not known. Raises `GenerationError` for what is none."""
     try:
-        decoded = lenient.decode(_events, event.data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = read(_events, event.data)
+    except UNREADABLE:
         kind = _kind(event)
         if kind not in KNOWN:
             return None
@@ -201,10 +201,10 @@ def _decoded(event: Event) -> WireEvent | None:
 def _of_a_new_type(data: bytes, kind: str) -> WireEvent:
     """An event that cannot be read for its block or delta, of a type that is not known: that type alone."""
     try:
-        loose = lenient.decode(_loose, data)
+        loose = read(_loose, data)
         part = loose.content_block if kind == "content_block_start" else loose.delta
-        inner = lenient.decode(_kinds, bytes(part)).type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        inner = read(_kinds, bytes(part)).type
+    except UNREADABLE:
         raise garbled() from None
     if kind == "content_block_start" and inner and inner not in BLOCKS:
         return WireEvent(kind, loose.index, content_block=WireBlock(inner))
@@ -217,7 +217,7 @@ def _kind(event: Event) -> str:
     """The type of an event that cannot be read; one that has none is taken for an error."""
     try:
         kind = _kinds.decode(event.data).type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         kind = ""
     return kind or event.name or "error"
 

@@ -11,7 +11,7 @@ from msgspec.structs import fields
 from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCallDelta, Usage
 from reynard.core.errors import TaskErrorCode
 from reynard.core.reasoning import GEMINI, sealed
-from reynard.providers import lenient
+from reynard.providers.bodies import decoded
 from reynard.providers.failures import cut_short, failure, garbled
 from reynard.providers.gemini.wire import (
     Number,
@@ -62,10 +62,7 @@ _pieces = msgspec.json.Decoder(WirePiece)
 
 def piece_of(data: bytes) -> WirePiece:
     """A piece as it came. Raises `GenerationError` for an error in its place, or what is none."""
-    try:
-        piece = lenient.decode(_pieces, data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise garbled() from None
+    piece = decoded(_pieces, data)
     if piece.error is not None:
         raise of_event(piece.error)
     return piece

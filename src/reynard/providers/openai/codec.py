@@ -13,10 +13,11 @@ from reynard.core.formats import Kind
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
-from reynard.providers import lenient
+from reynard.providers.bodies import decoded
 from reynard.providers.decoder import EventStreamDecoder
 from reynard.providers.failures import cut_short, garbled
-from reynard.providers.openai import errors, reasoning
+from reynard.providers.openai import errors, finish, reasoning
+from reynard.providers.openai.calls import Calls
 from reynard.providers.openai.messages import messages, tools
 from reynard.providers.openai.wire import (
     Number,
@@ -50,11 +51,11 @@ MOST_INLINE: Final = 48_000_000  # of the 50 MB that OpenAI takes in a request
 
 DONE: Final = b"[DONE]"
 MOST_TOKENS: Final = 10**12
-FINISH_REASONS: Final = {"function_call": "function_call", "max_tokens": "length", "eos": "stop", "end_turn": "stop"}
 
 _encoder = msgspec.json.Encoder()
 _completions = msgspec.json.Decoder(WireCompletion)
 _chunks = msgspec.json.Decoder(WireChunk)
+_anything = msgspec.json.Decoder()
 
 
 class OpenAICodec:
@@ -101,20 +102,20 @@ class OpenAICodec:
         return WireRequest(path=path, body=_encoder.encode(body), stream=generation.stream)
 
     def decode(self, body: bytes) -> Completion:
-        """A `chat.completion`; its id, time and model are the gateway's to set."""
-        try:
-            completion = lenient.decode(_completions, body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise garbled() from None
+        """A `chat.completion`; its id, time and model are the gateway's to set. JSON without a choice is no answer."""
+        completion = decoded(_completions, body)
         if completion.error is not None:
             raise errors.of_event(completion.error)
+        if not completion.choices:
+            raise garbled()
         completion.object = "chat.completion"
         completion.usage = _counted(completion.usage)
-        for choice in completion.choices or ():
+        for place, choice in enumerate(completion.choices):
+            if choice.error is not None:
+                raise errors.of_event(choice.error)
+            choice.index = place if choice.index is None else choice.index
             choice.message = _answer(choice.message)
-            choice.finish_reason = _finish(choice.finish_reason) or "stop"
-        if completion.choices is None:
-            completion.choices = []
+            choice.finish_reason = finish.reason(choice.finish_reason) or "stop"
         return completion
 
     def stream_decoder(self) -> "OpenAIStreamDecoder":
@@ -129,10 +130,11 @@ class OpenAICodec:
 class OpenAIStreamDecoder(EventStreamDecoder):
     """`data: {chunk}` lines up to `data: [DONE]`, which some servers forget: the finish reasons are the real mark."""
 
-    __slots__ = ("_choices", "_ended")
+    __slots__ = ("_calls", "_choices", "_ended")
 
     def __init__(self) -> None:
         super().__init__()
+        self._calls: dict[int, Calls] = {}  # of the choices that have any
         self._choices: set[int] = set()  # that began
         self._ended: set[int] = set()
 
@@ -146,7 +148,7 @@ class OpenAIStreamDecoder(EventStreamDecoder):
 
     def _chunks(self, events: list[Event]) -> Iterator[Chunk]:
         for event in events:
-            if event.data == DONE:
+            if event.data.startswith(DONE) and event.data.rstrip() == DONE:
                 self.done = True
             if self.done:
                 return
@@ -155,14 +157,11 @@ class OpenAIStreamDecoder(EventStreamDecoder):
                 yield chunk
 
     def _chunk(self, event: Event) -> Chunk | None:
-        try:
-            chunk = lenient.decode(_chunks, event.data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise garbled() from None
+        chunk = decoded(_chunks, event.data)
         if chunk.error is not None:
             raise errors.of_event(chunk.error)
         if event.name == "error":
-            raise errors.of_event(msgspec.json.decode(event.data))
+            raise errors.of_event(decoded(_anything, event.data))
         chunk.object = "chat.completion.chunk"
         chunk.usage = _counted(chunk.usage)
         if chunk.choices is None:
@@ -176,18 +175,24 @@ class OpenAIStreamDecoder(EventStreamDecoder):
         if choice.usage is not None:
             chunk.usage = _counted(choice.usage)
             choice.usage = None
-        _settle_delta(choice)
-        choice.finish_reason = None if choice.index in self._ended else _finish(choice.finish_reason)
+        if choice.error is not None:
+            raise errors.of_event(choice.error)
+        if choice.index is None:
+            choice.index = 0
+        delta = _settled(choice)
+        if delta.tool_calls:
+            self._calls.setdefault(choice.index, Calls()).settle(delta.tool_calls)
+        if choice.finish_reason is not None:
+            choice.finish_reason = None if choice.index in self._ended else finish.reason(choice.finish_reason)
         self._choices.add(choice.index)
         if choice.finish_reason is not None:
             self._ended.add(choice.index)
 
 
-def _settle_delta(choice: WireChunkChoice) -> None:
+def _settled(choice: WireChunkChoice) -> WireDelta:
     delta = choice.delta
     if delta is None:
-        choice.delta = WireDelta()
-        return
+        delta = choice.delta = WireDelta()
     if delta.reasoning is not None:
         if delta.reasoning_content is None:
             delta.reasoning_content = delta.reasoning
@@ -198,6 +203,7 @@ def _settle_delta(choice: WireChunkChoice) -> None:
     for call in delta.tool_calls or ():
         if call.function is not None and isinstance(call.function.arguments, dict):
             call.function.arguments = json.dumps(call.function.arguments, ensure_ascii=False)
+    return delta
 
 
 def _answer(message: WireAnswer) -> WireAnswer:
@@ -209,6 +215,7 @@ def _answer(message: WireAnswer) -> WireAnswer:
         message.reasoning_content = message.reasoning_content or _thoughts(message.content)
         message.content = _joined(message.content)
     for call in message.tool_calls or ():
+        call.id = call.id or ""
         if call.function is not None and not isinstance(call.function.arguments, str):
             call.function.arguments = json.dumps(call.function.arguments or {}, ensure_ascii=False)
     message.reasoning_content = message.reasoning_content or None
@@ -226,11 +233,6 @@ def _thoughts(parts: list[dict[str, Any]]) -> str:
     (https://docs.mistral.ai/capabilities/reasoning)."""
     thoughts = [part["thinking"] for part in parts if isinstance(part.get("thinking"), list)]
     return _joined([piece for thought in thoughts for piece in thought if isinstance(piece, dict)])
-
-
-def _finish(reason: str | None) -> str | None:
-    """OpenAI's own word for a finish reason; an empty one is none."""
-    return FINISH_REASONS.get(reason, reason) if reason else None
 
 
 def _counted(usage: WireUsage | None) -> WireUsage | None:

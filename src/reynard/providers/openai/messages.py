@@ -31,6 +31,7 @@ from reynard.core.messages import (
     Tool,
     VideoBlock,
 )
+from reynard.providers.openai.leftovers import without_leftovers
 from reynard.providers.openai.results import with_text_alone
 
 T = TypeVar("T")
@@ -65,6 +66,7 @@ Sent = Message | Reasoned
 
 def messages(said: tuple[Message, ...], quirks: Quirks, media: Resolved) -> tuple[Sent, ...]:
     """`said`, in the channel's own words; the very same tuple, if there is nothing to change."""
+    said = without_leftovers(said, quirks)
     if not quirks.developer or quirks.joins_text:
         said = tuple(_plainly(message, quirks) for message in said)
     if not quirks.cache_control and any(map(_has_hints, said)):

@@ -45,9 +45,9 @@ class WireFunctionDelta(FunctionDelta, kw_only=True, omit_defaults=True):
 
 
 class WireToolCallDelta(ToolCallDelta, kw_only=True, omit_defaults=True):
-    """`index` is left out by some when there is one call."""
+    """`index` is left out by some."""
 
-    index: int = field(default_factory=int)
+    index: int | None = field(default_factory=lambda: None)  # type: ignore[assignment]
     function: WireFunctionDelta | None = None
 
 
@@ -60,12 +60,13 @@ class WireDelta(Delta, kw_only=True, omit_defaults=True):
 
 
 class WireChunkChoice(ChunkChoice, kw_only=True, omit_defaults=True):
-    """Moonshot puts the usage of a stream into its last choice."""
+    """Moonshot puts the usage of a stream into its last choice; OpenRouter has an error in one."""
 
-    index: int = field(default_factory=int)
+    index: int | None = field(default_factory=lambda: None)  # type: ignore[assignment]
     delta: WireDelta | None = field(default_factory=WireDelta)  # type: ignore[assignment]
     finish_reason: str | None = field(default_factory=lambda: None)
     usage: WireUsage | None = None
+    error: Any = None
 
 
 class WireChunk(Chunk, kw_only=True, omit_defaults=True):
@@ -89,7 +90,7 @@ class WireCalledFunction(CalledFunction, kw_only=True):
 class WireToolCall(ToolCall, kw_only=True, omit_defaults=True):
     """As `WireCalledFunction`."""
 
-    id: str = field(default_factory=str)
+    id: str | None = field(default_factory=str)  # type: ignore[assignment]
     function: WireCalledFunction | None = None
 
 
@@ -102,11 +103,12 @@ class WireAnswer(Answer, kw_only=True, omit_defaults=True):
 
 
 class WireChoice(Choice, kw_only=True, omit_defaults=True):
-    """`finish_reason` is null with some."""
+    """`finish_reason` is null with some; OpenRouter has an error in one."""
 
-    index: int = field(default_factory=int)
+    index: int | None = field(default_factory=lambda: None)  # type: ignore[assignment]
     message: WireAnswer
     finish_reason: str | None = field(default_factory=lambda: None)  # type: ignore[assignment]
+    error: Any = None
 
 
 class WireCompletion(Completion, kw_only=True, omit_defaults=True):
