@@ -306,7 +306,8 @@ class DialectExchanges:
         choices = [choice for chunk in self.golden("streams")[whole]["chunks"] for choice in chunk["choices"]]
         indexes = sorted({choice["index"] for choice in choices})
         assert sorted(choice["index"] for choice in choices if choice["finish_reason"] is not None) == indexes
-        assert sorted(choice["index"] for choice in choices if "role" in choice["delta"]) == indexes
+        told = sorted(choice["index"] for choice in choices if "role" in choice["delta"])
+        assert told in ([], indexes)  # some servers of the openai dialect never say whose turn it is
 
     def test_a_broken_stream_may_go_to_another_channel_and_never_looks_whole(self, broken: str) -> None:
         chunks, error = self.decoded([self.stream(broken)])

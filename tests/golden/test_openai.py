@@ -26,7 +26,15 @@ class TestOpenAI(DialectExchanges):
         {
             *{"after_done_is_nothing", "content_in_parts", "empty_finish_reasons", "tool_call_as_object"},
             *{"content in parts", "null usage, empty lists", "usage with nulls and floats", "usage without a total"},
-            "two choices with logprobs",
+            *{
+                "two choices with logprobs",
+                "choices without an index",
+                "a call whose id is null",
+                "half a surrogate pair",
+            },
+            *{f"ended by {reason}" for reason in ("model_length", "tired", "STOP", "eos_token", "tool_use")},
+            *{"calls_with_null_index", "calls_without_index", "calls_without_index_or_id", "choice_index_null"},
+            *{"done_with_blanks", "finish_in_capitals", "finish_model_length", "finish_unknown"},
         }
     )
     told_elsewhere = frozenset(golden("parameters.json"))
