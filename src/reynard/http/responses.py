@@ -4,6 +4,7 @@ A response is a task by another name. In the background it is a durable one: `st
 There is no `DELETE`: a task is what was reserved and spent, and stays.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -35,7 +36,7 @@ from reynard.http.errors import response_of
 from reynard.http.generations import JSON, MOST_OFFSET, Subscription, SyncStream
 from reynard.http.presence import while_present
 from reynard.http.requests import caller_of, json_body, number, services
-from reynard.ports.chunks import Batch
+from reynard.ports.chunks import Batch, StreamEnd
 
 SHOWN: dict[Status, answer.Status] = {
     Status.PENDING: "queued",
@@ -155,32 +156,63 @@ async def _answer(request: Request, submission: Submission, caller: Key, asked: 
 async def _subscribe(request: Request, task: Task, after: int | None) -> Response:
     """The events of a durable task behind number `after`, translated from its first chunk on."""
     engine = services(request).engine
-    first = await engine.read(task.id, 0, 0.0)
-    translator = Translator(_frame(task))
-    opening = translator.open()
-
-    def events(_: int, batch: Batch) -> bytes:
-        found = [event for chunk in batch.chunks for event in translator.feed(chunk)]
-        return _lines([*found, *_end_of(batch, translator)], after)
-
-    begun = _lines(opening, after) + events(0, first)
-    if after is not None and after >= translator.number:
-        raise OffsetOutOfRange(
-            f"`starting_after` is past the end: the stream has {translator.number} events.", param="starting_after"
-        )
-    subscription = Subscription(request, engine, task.id, 0, begun, len(first.chunks), first.end is not None, events)
-    subscription.headers["x-task-id"] = task.id
-    return subscription
+    replay = _Replay(Translator(_frame(task)), after)
+    begun, count, ended = replay.opening(), 0, False
+    while True:
+        batch = await engine.read(task.id, count, 0.0)
+        begun += replay.events(count, batch)
+        count, ended = count + len(batch.chunks), batch.end is not None
+        if replay.has_reached or ended or not batch.chunks:
+            break
+        await asyncio.sleep(0)  # a long log is translated a batch at a time; others have their turn in between
+    replay.check()
+    return Subscription(request, engine, task.id, count, begun, 0, ended, replay.events)
 
 
-def _lines(events: Sequence[Event], after: int | None = None) -> bytes:
-    return b"".join([event.line() for event in events if after is None or event.number > after])
+class _Replay:
+    """A stream from its first chunk on, of which the events behind number `after` are written."""
+
+    def __init__(self, translator: Translator, after: int | None) -> None:
+        self._translator = translator
+        self._after = -1 if after is None else after
+
+    @property
+    def has_reached(self) -> bool:
+        """Whether there is an event numbered `after`."""
+        return self._translator.number > self._after
+
+    def check(self) -> None:
+        """Raises `OffsetOutOfRange` where there is none."""
+        if not self.has_reached:
+            raise OffsetOutOfRange(
+                f"`starting_after` is past the end: the stream has {self._translator.number} events.",
+                param="starting_after",
+            )
+
+    def opening(self) -> bytes:
+        """What comes before any chunk."""
+        return _lines(self._translator.open(), self._after)
+
+    def events(self, _: int, batch: Batch) -> bytes:
+        """The events of the next batch."""
+        found = [event for chunk in batch.chunks for event in self._translator.feed(chunk)]
+        return _lines([*found, *self._end(batch)], self._after)
+
+    def _end(self, batch: Batch) -> list[Event]:
+        """A failure is told whatever was read: the log may have been lost with the process that had it."""
+        end = batch.end
+        if end is None:
+            return []
+        if end.cancelled or end.error is not None:
+            self._translator.skip_to(self._after + 1)
+        return _end_of(end, self._translator)
 
 
-def _end_of(batch: Batch, translator: Translator) -> list[Event]:
-    end = batch.end
-    if end is None:
-        return []
+def _lines(events: Sequence[Event], after: int = -1) -> bytes:
+    return b"".join([event.line() for event in events if event.number > after])
+
+
+def _end_of(end: StreamEnd, translator: Translator) -> list[Event]:
     if end.cancelled:
         return translator.cancel()
     if end.error is not None:
