@@ -201,9 +201,7 @@ def test_a_background_stream_cut_at_every_event_goes_on_as_if_it_had_not_been(
     assert {**final, "completed_at": kept["completed_at"]} == kept
 
 
-def test_a_long_stream_goes_on_behind_any_of_its_events(
-    sdk: OpenAI, client: httpx2.Client, upstream: Upstream
-) -> None:
+def test_a_long_stream_goes_on_behind_any_of_its_events(sdk: OpenAI, client: httpx2.Client, upstream: Upstream) -> None:
     upstream.behave(tokens=2_000)
     body = {"model": "gpt-5.5", "input": "Hi", "background": True, "stream": True}
     first = events(client.post("/v1/responses", json=body).text)

@@ -60,10 +60,12 @@ _NAMED = re.compile(r"`(\w+)`")
 
 
 class Asked(Struct, frozen=True):
-    """What is asked. `places`: where the body has a content block, by its path in the Generation."""
+    """What is asked. `places`: where the body has a content block, by its path in the Generation. `eager`: names of
+    the tools whose arguments are to be streamed as they are written."""
 
     generation: Generation
     places: dict[str, str]
+    eager: frozenset[str] = frozenset()
 
 
 class _Kind(Struct):
@@ -196,7 +198,8 @@ def _asked(request: MessagesRequest) -> Asked:
             messages.append(message)
     if request.cache_control is not None:
         messages[-1] = _marked(messages[-1], request.cache_control)
-    return Asked(_generation(request, tuple(messages)), places)
+    eager = frozenset(tool.name for tool in request.tools or () if tool.eager_input_streaming)
+    return Asked(_generation(request, tuple(messages)), places, eager)
 
 
 def _generation(request: MessagesRequest, messages: tuple[Message, ...]) -> Generation:
