@@ -17,7 +17,7 @@ from reynard.core.surfaces import messages
 from reynard.core.surfaces.messages import EventTranslator
 from reynard.core.surfaces.messages.calls import INVALID, arguments_of, exchanged, input_of
 from reynard.core.surfaces.messages.count import DOCUMENT, FRAME, IMAGE
-from reynard.core.surfaces.messages.request import HINTS, NAMES
+from reynard.core.surfaces.messages.request import HINTS, MOST_BLOCKS, NAMES
 from reynard.core.surfaces.messages.thoughts import MARK, detail_of, packed, redacted
 from reynard.core.surfaces.messages.wire import RedactedThinking
 
@@ -123,6 +123,19 @@ def test_a_count_of_values_is_bounded() -> None:
     body = asked(system=[{"type": "text", "text": "[" * (MOST_NESTED + 1) + " " * 600_000}])
     with pytest.raises(InvalidParam, match="too many values"):
         messages.parse(body)
+
+
+def test_a_count_of_blocks_is_bounded() -> None:
+    inner = [{"type": "text", "text": "x"}]
+    result = {"type": "tool_result", "tool_use_id": "a", "content": inner}
+    passage = {"type": "search_result", "source": "s", "title": "t", "content": inner}
+    document = {"type": "document", "source": {"type": "content", "content": inner}}
+    each = [result, passage, document]
+    most = (MOST_BLOCKS - 1) // (2 * len(each))
+    messages.parse(asked(*each * most))
+    with pytest.raises(InvalidParam, match="too many turns and content blocks") as caught:
+        messages.parse(asked(*each * (most + 1)))
+    assert caught.value.param == "messages"
 
 
 @settings(deadline=None)

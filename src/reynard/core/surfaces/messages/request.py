@@ -54,6 +54,8 @@ TIER_OF: Final = {"auto": None, "standard_only": "default", None: None}
 LONGEST_USER: Final = 64  # characters that OpenAI takes; agents put whole sessions into theirs
 CLEAR_THINKING: Final = "clear_thinking_20251015"
 
+MOST_BLOCKS: Final = 100_000  # turns and content blocks, those inside of results and documents too
+
 _PATH = re.compile(r"messages\[\d+\]\.content\[\d+\](?:\.(?:image_url\.url|file_url\.url|file\.file_data|file))?")
 _PLACE = re.compile(r"messages\[\d+\]\.content\[\d+\]")
 _NAMED = re.compile(r"`(\w+)`")
@@ -181,11 +183,23 @@ def _check_refused(signs: _Signs) -> None:
             )
 
 
+def _check_blocks(request: MessagesRequest) -> None:
+    """Each block takes its time to be carried over, and the others wait meanwhile."""
+    count = 0 if request.system is None or isinstance(request.system, str) else len(request.system)
+    for said in request.messages:
+        count += 1 + turns.blocks_in(said)
+    if count > MOST_BLOCKS:
+        raise InvalidParam(
+            f"`messages` has too many turns and content blocks: at most {MOST_BLOCKS}.", param="messages"
+        )
+
+
 def _unsupported(param: str) -> UnsupportedOptions:
     return UnsupportedOptions(f"`{param}` has no counterpart in this gateway. Remove it.", param=param)
 
 
 def _asked(request: MessagesRequest) -> Asked:
+    _check_blocks(request)
     check_depth(request, OPEN_FIELDS)
     messages: list[Message] = []
     places: dict[str, str] = {}

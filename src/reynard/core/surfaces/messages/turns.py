@@ -67,6 +67,25 @@ def turn(said: UserTurn | AssistantTurn | SystemTurn, at: str) -> Iterator[Turn]
             yield from _user((Text(text=content),) if isinstance(content, str) else content, f"{at}.content")
 
 
+def blocks_in(said: UserTurn | AssistantTurn | SystemTurn) -> int:
+    """How many content blocks a turn has, those inside of others too."""
+    if isinstance(said.content, str):
+        return 0
+    return sum(1 + _inside(block) for block in said.content)
+
+
+def _inside(block: object) -> int:
+    match block:
+        case ToolResult(content=tuple(found)):
+            return sum(1 + _inside(inner) for inner in found)
+        case SearchResult(content=texts):
+            return len(texts)
+        case Document(source=ContentSource(content=tuple(found))):
+            return len(found)
+        case _:
+            return 0
+
+
 def system(content: str | tuple[OnlyText, ...]) -> Message:
     """Instructions."""
     if isinstance(content, str):
