@@ -56,7 +56,7 @@ CLEAR_THINKING: Final = "clear_thinking_20251015"
 
 MOST_BLOCKS: Final = 100_000  # turns and content blocks, those inside of results and documents too
 
-_PATH = re.compile(r"messages\[\d+\]\.content\[\d+\](?:\.(?:image_url\.url|file_url\.url|file\.file_data|file))?")
+_PATH = re.compile(r"messages\[\d+\]\.content\[\d+\](?:\.(?:image_url(?:\.url)?|file_url\.url|file\.file_data|file))?")
 _PLACE = re.compile(r"messages\[\d+\]\.content\[\d+\]")
 _NAMED = re.compile(r"`(\w+)`")
 
