@@ -410,6 +410,17 @@ CODEX = {
 """What Codex CLI sends with every turn (`ResponsesApiRequest` in its `codex-api` crate)."""
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"background": True}])
+def test_an_error_of_the_engine_names_the_clients_own_field(client: httpx2.Client, more: dict[str, Any]) -> None:
+    part = {"type": "input_file", "file_id": "file-1-aaaaaa"}
+    said = [{"role": "user", "content": "a"}, {"role": "user", "content": [part]}]
+    body = {"model": "gemini-2.5-pro", "instructions": "i", "input": said, **more}
+    answer = client.post("/v1/responses", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "input[1].content[0].file_id"
+    assert "`input[1].content[0].file_id`" in answer.json()["error"]["message"]
+
+
 def test_what_codex_sends_is_taken(client: httpx2.Client, upstream: Upstream) -> None:
     answered = client.post("/v1/responses", json=CODEX)
     assert answered.status_code == 200, answered.text
@@ -448,4 +459,4 @@ def test_errors_have_the_words_of_this_api(sdk: OpenAI, more: dict[str, Any]) ->
         sdk.responses.create(
             model="gpt-5.5", instructions="Look.", input=[{"role": "user", "content": [image]}], **more
         )
-    assert caught.value.param == "input.content[0].image_url.url"
+    assert caught.value.param == "input[0].content[0].image_url"

@@ -26,7 +26,7 @@ from reynard.core.forms import Submission
 from reynard.core.keys import Key
 from reynard.core.surfaces.responses import answer, stream
 from reynard.core.surfaces.responses import request as requests
-from reynard.core.surfaces.responses.answer import Frame, Repeated
+from reynard.core.surfaces.responses.answer import Frame
 from reynard.core.surfaces.responses.request import Asked
 from reynard.core.surfaces.responses.stream import Event, Translator
 from reynard.core.task import Status, Task, shown_status
@@ -62,7 +62,7 @@ async def create_response(request: Request) -> Response:
     try:
         task = await engine.submit(submission, caller)
     except RequestError as error:
-        raise requests.in_words(error) from None
+        raise requests.in_words(error, asked.places) from None
     if asked.streams:
         return await _subscribe(request, task, None)
     return _shown((task, None))
@@ -105,9 +105,9 @@ async def list_input_items(request: Request) -> Response:
 class EventSink(sse.ResponseSink):
     """Events in place of chunks, on the caller's own connection."""
 
-    def __init__(self, send: Send, known: Repeated) -> None:
+    def __init__(self, send: Send, asked: Asked) -> None:
         super().__init__(send)
-        self._known = known
+        self._asked = asked
         self._translator: Translator | None = None
 
     async def put(self, chunks: Sequence[bytes]) -> None:
@@ -119,7 +119,7 @@ class EventSink(sse.ResponseSink):
 
     def refusal(self, error: ReynardError) -> Response:
         """See `ResponseSink`."""
-        return super().refusal(requests.in_words(error))
+        return super().refusal(requests.in_words(error, self._asked.places))
 
     async def end(self, error: ReynardError | None = None) -> None:
         """The last event says how it ended."""
@@ -130,14 +130,14 @@ class EventSink(sse.ResponseSink):
     def _begun(self, chunk: bytes) -> tuple[Translator, list[Event]]:
         if self._translator is not None:
             return self._translator, []
-        frame = stream.frame_of(chunk, self.headers["x-task-id"], self._known)
+        frame = stream.frame_of(chunk, self.headers["x-task-id"], self._asked.known)
         self._translator = Translator(frame)
         return self._translator, self._translator.open()
 
 
 async def _answer(request: Request, submission: Submission, caller: Key, asked: Asked) -> Response:
     if asked.streams:
-        return SyncStream(request, submission, caller, lambda send: EventSink(send, asked.known))
+        return SyncStream(request, submission, caller, lambda send: EventSink(send, asked))
     headers: dict[str, str] = {}
     try:
         async with while_present(request):
@@ -145,7 +145,7 @@ async def _answer(request: Request, submission: Submission, caller: Key, asked: 
                 submission, caller, lambda task_id: headers.update({"x-task-id": task_id})
             )
     except ReynardError as error:
-        failed = response_of(requests.in_words(error))
+        failed = response_of(requests.in_words(error, asked.places))
         failed.headers.update(headers)
         return failed
     frame = stream.frame_of(completion, headers["x-task-id"], asked.known)
