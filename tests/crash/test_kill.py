@@ -133,6 +133,28 @@ def test_a_sync_stream_that_was_open_is_told_as_failed(folder: Path, upstream: U
         assert task["error"]["code"] == "server_restarted"  # type: ignore[index]
 
 
+def test_a_response_that_was_read_tells_its_end_behind_what_was_read(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(**SLOW)
+    body = {"model": "gpt-5.5", "input": "Hi", "background": True, "stream": True}
+    gateway = start(folder, upstream)
+    with running(gateway), gateway.client() as client, client.stream("POST", "/v1/responses", json=body) as response:
+        task_id = response.headers["x-task-id"]
+        seen = ""
+        for part in response.iter_text():
+            seen += part
+            if seen.count("\n\n") >= 12:
+                break
+        gateway.kill()
+    last = json.loads(events(seen[: seen.rindex("\n\n") + 2])[-1][2])["sequence_number"]
+    with running(start(folder, upstream)) as gateway, gateway.client() as client:
+        all_ended(client, [task_id])
+        answer = client.get(f"/v1/responses/resp_{task_id}", params={"stream": "true", "starting_after": last})
+        [(name, _, data)] = events(answer.raise_for_status().text)
+        assert name == "response.failed"
+        assert json.loads(data)["sequence_number"] == last + 1
+        assert json.loads(data)["response"]["error"]["type"] == "stream_interrupted"
+
+
 def test_a_gateway_that_is_told_to_stop_gives_its_tasks_back(folder: Path, upstream: Upstream) -> None:
     upstream.behave(first_token_ms=60_000)
     gateway = start(folder, upstream, "[server]\ndrain_s = 0.2\n")

@@ -1,5 +1,6 @@
 """Anthropic's own SDK, and what agents built on it send, by base URL alone, in front of an openai-dialect model."""
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -148,6 +149,27 @@ def test_images_reach_the_model(sdk: Anthropic, upstream: Upstream) -> None:
     image, text = sent(upstream)["messages"][0]["content"]
     assert image == {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
     assert text == {"type": "text", "text": "What?"}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_image_by_the_id_of_a_file(
+    sdk: Anthropic, client: httpx2.Client, upstream: Upstream, streamed: bool
+) -> None:
+    kept = client.post("/v1/files/upload/stream", files={"file": ("a.png", base64.b64decode(PIXEL))}).json()
+
+    def ask(file_id: str) -> None:
+        image: Any = {"type": "image", "source": {"type": "file", "file_id": file_id}}
+        turns: Any = [{"role": "user", "content": [image, {"type": "text", "text": "What?"}]}]
+        asked: Any = sdk.messages.create(model=MODEL, max_tokens=100, messages=turns, stream=streamed)
+        if streamed:
+            list(asked)
+
+    ask(kept["id"])
+    image, _ = sent(upstream)["messages"][0]["content"]
+    assert image == {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    with pytest.raises(anthropic.UnprocessableEntityError) as caught:
+        ask("file-1-aaaaaa")
+    assert caught.value.body["error"]["param"] == "messages[0].content[0].source.file_id"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("auth", ["x-api-key", "bearer"])

@@ -201,6 +201,47 @@ def test_a_background_stream_cut_at_every_event_goes_on_as_if_it_had_not_been(
     assert {**final, "completed_at": kept["completed_at"]} == kept
 
 
+def test_a_long_stream_goes_on_behind_any_of_its_events(sdk: OpenAI, client: httpx2.Client, upstream: Upstream) -> None:
+    upstream.behave(tokens=2_000)
+    body = {"model": "gpt-5.5", "input": "Hi", "background": True, "stream": True}
+    first = events(client.post("/v1/responses", json=body).text)
+    assert len(first) > 2_000
+    response_id = json.loads(first[0][2])["response"]["id"]
+    for cut in (510, 517, 600, 1_100, len(first) - 2, len(first) - 1):
+        assert raw_events(client, response_id, cut) == first[cut + 1 :]
+    past = client.get(f"/v1/responses/{response_id}?stream=true&starting_after={len(first)}")
+    assert (past.status_code, past.json()["error"]["code"]) == (416, "offset_out_of_range")
+
+
+def test_a_long_stream_under_way_goes_on_behind_any_of_its_events(
+    sdk: OpenAI, client: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.behave(tokens=1_500, tokens_per_s=1_000)
+    seen: list[Any] = []
+    with sdk.responses.create(model="gpt-5.5", input="Hi", background=True, stream=True) as stream:
+        for event in stream:
+            seen.append(event)
+            if len(seen) == 800:
+                break
+    response_id = seen[0].response.id
+    ahead = client.get(f"/v1/responses/{response_id}?stream=true&starting_after=100000")
+    assert (ahead.status_code, ahead.json()["error"]["code"]) == (416, "offset_out_of_range")
+    seen += list(sdk.responses.retrieve(response_id, stream=True, starting_after=seen[-1].sequence_number))
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert seen[-1].type == "response.completed"
+
+
+def test_a_cancelled_stream_tells_its_end_behind_any_number(
+    sdk: OpenAI, client: httpx2.Client, upstream: Upstream
+) -> None:
+    upstream.behave(**SLOW)
+    with sdk.responses.create(model="gpt-5.5", input="Hi", background=True, stream=True) as stream:
+        response_id = next(iter(stream)).response.id  # type: ignore[union-attr]
+    sdk.responses.cancel(response_id)
+    [(name, _, data)] = raw_events(client, response_id, 4_000)
+    assert (name, json.loads(data)["sequence_number"]) == ("response.failed", 4_001)
+
+
 def test_a_reader_that_goes_away_is_not_missed(sdk: OpenAI, client: httpx2.Client, upstream: Upstream) -> None:
     upstream.behave(tokens=60, tokens_per_s=200)
     before = upstream.state()["cut"]
@@ -369,6 +410,17 @@ CODEX = {
 """What Codex CLI sends with every turn (`ResponsesApiRequest` in its `codex-api` crate)."""
 
 
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"background": True}])
+def test_an_error_of_the_engine_names_the_clients_own_field(client: httpx2.Client, more: dict[str, Any]) -> None:
+    part = {"type": "input_file", "file_id": "file-1-aaaaaa"}
+    said = [{"role": "user", "content": "a"}, {"role": "user", "content": [part]}]
+    body = {"model": "gemini-2.5-pro", "instructions": "i", "input": said, **more}
+    answer = client.post("/v1/responses", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "input[1].content[0].file_id"
+    assert "`input[1].content[0].file_id`" in answer.json()["error"]["message"]
+
+
 def test_what_codex_sends_is_taken(client: httpx2.Client, upstream: Upstream) -> None:
     answered = client.post("/v1/responses", json=CODEX)
     assert answered.status_code == 200, answered.text
@@ -407,4 +459,4 @@ def test_errors_have_the_words_of_this_api(sdk: OpenAI, more: dict[str, Any]) ->
         sdk.responses.create(
             model="gpt-5.5", instructions="Look.", input=[{"role": "user", "content": [image]}], **more
         )
-    assert caught.value.param == "input.content[0].image_url.url"
+    assert caught.value.param == "input[0].content[0].image_url"

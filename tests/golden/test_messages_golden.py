@@ -22,6 +22,7 @@ from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import GenerationError, ReynardError
 from reynard.core.surfaces import messages
 from reynard.core.surfaces.messages import EventTranslator
+from reynard.core.surfaces.messages.stream import MOST_HELD
 
 ASKING: tuple[Any, Any] = (params.MessageCreateParamsNonStreaming, params.MessageCreateParamsStreaming)
 JUDGES = [TypeAdapter(kind) for kind in ASKING]
@@ -202,11 +203,20 @@ def piece(index: int, **function: str) -> Chunk:
     return chunk({"delta": {"tool_calls": [{"index": index, "id": f"call_{index}", "function": function}]}})
 
 
-def test_calls_that_are_mixed_with_one_another_are_a_failure_of_the_provider() -> None:
+def test_arguments_of_an_eager_tool_come_as_they_are_written() -> None:
+    translator = EventTranslator(frozenset({"a"}))
+    assert b'"partial_json":"{"' in translator.feed(piece(0, name="a", arguments="{"))
+    assert translator.feed(piece(1, name="b", arguments="{}")) == b""
+    assert b'"partial_json":"oh"' in translator.feed(piece(0, arguments="oh"))
+    assert translator.feed(piece(0, arguments="")) == b""
+    assert b"invalid_arguments" not in translator.end()
+
+
+def test_what_waits_for_a_call_is_bounded() -> None:
     translator = EventTranslator()
-    translator.feed(piece(0, name="a", arguments="{"))
-    translator.feed(piece(1, name="b", arguments="{}"))
-    translator.feed(piece(0, arguments=""))  # nothing more of the first: no harm
+    translator.feed(piece(0, name="a", arguments="{}"))
+    long = piece(1, name="b", arguments="x" * (MOST_HELD // 2))
+    translator.feed(long)
     with pytest.raises(GenerationError) as caught:
-        translator.feed(piece(0, arguments="}"))
+        translator.feed(long)
     assert caught.value.code == "upstream_error"

@@ -8,7 +8,7 @@ import pytest
 from reynard.core import file_ids
 from reynard.core.errors import InvalidParam
 from reynard.core.generation import Generation
-from reynard.core.messages import FileLinkBlock
+from reynard.core.messages import FileLinkBlock, ImageBlock, ImageFile, ImageLink, UserMessage
 
 TEXT = {"type": "text", "text": "Read it."}
 
@@ -45,6 +45,22 @@ def test_the_address_takes_the_place_of_the_id_and_nothing_else_changes() -> Non
     assert msgspec.to_builtins(text) == TEXT
     assert isinstance(block, FileLinkBlock)
     assert (block.file_url.url, block.cache_control) == ("http://x/files/t/a.pdf", {"type": "ephemeral"})
+
+
+def test_an_image_by_id_is_an_image_by_address() -> None:
+    image = ImageBlock(image_url=ImageFile(url="file-1", detail="low"), cache_control={"type": "ephemeral"})
+    asked = Generation(model="m", messages=(UserMessage(content=(image,)),))
+    assert file_ids.named(asked) == {"file-1": "messages[0].content[0].image_url.file_id"}
+    found = file_ids.addressed(asked, {"file-1": "http://x/files/t/a.png"})
+    assert found.messages[0].content == (
+        ImageBlock(
+            image_url=ImageLink(url="http://x/files/t/a.png", detail="low"), cache_control={"type": "ephemeral"}
+        ),
+    )
+
+
+def test_no_body_names_an_image_by_id() -> None:
+    assert file_ids.named(generation([{"type": "image_url", "image_url": {"url": "file-1"}}])) == {}
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reynard.core.chat import Chunk
-from reynard.core.errors import GenerationError, InvalidParam, ReynardError, UnsupportedOptions
+from reynard.core.errors import InvalidParam, ReynardError, UnsupportedOptions
 from reynard.core.forms import MOST_NESTED
 from reynard.core.generation import MAX_JSON_DEPTH
 from reynard.core.surfaces import messages
 from reynard.core.surfaces.messages import EventTranslator
 from reynard.core.surfaces.messages.calls import INVALID, arguments_of, exchanged, input_of
 from reynard.core.surfaces.messages.count import DOCUMENT, FRAME, IMAGE
-from reynard.core.surfaces.messages.request import HINTS, NAMES
+from reynard.core.surfaces.messages.request import HINTS, MOST_BLOCKS, NAMES
 from reynard.core.surfaces.messages.thoughts import MARK, detail_of, packed, redacted
 from reynard.core.surfaces.messages.wire import RedactedThinking
 
@@ -125,6 +125,19 @@ def test_a_count_of_values_is_bounded() -> None:
         messages.parse(body)
 
 
+def test_a_count_of_blocks_is_bounded() -> None:
+    inner = [{"type": "text", "text": "x"}]
+    result = {"type": "tool_result", "tool_use_id": "a", "content": inner}
+    passage = {"type": "search_result", "source": "s", "title": "t", "content": inner}
+    document = {"type": "document", "source": {"type": "content", "content": inner}}
+    each = [result, passage, document]
+    most = (MOST_BLOCKS - 1) // (2 * len(each))
+    messages.parse(asked(*each * most))
+    with pytest.raises(InvalidParam, match="too many turns and content blocks") as caught:
+        messages.parse(asked(*each * (most + 1)))
+    assert caught.value.param == "messages"
+
+
 @settings(deadline=None)
 @given(st.text())
 def test_an_id_that_went_and_came_is_the_same(call_id: str) -> None:
@@ -194,10 +207,7 @@ def test_whatever_a_provider_streams_its_blocks_never_overlap(deltas: list[Any])
     for delta in deltas:
         choice = {"index": 0, "delta": delta, "finish_reason": None}
         one = msgspec.convert({"id": "c", "created": 1, "model": "m", "choices": [choice]}, Chunk)
-        try:
-            raw += translator.feed(one)
-        except GenerationError:
-            return
+        raw += translator.feed(one)
     under_way = None
     for block in (raw + translator.end()).decode().strip().split("\n\n"):
         event = json.loads(block.split("data: ", 1)[1])

@@ -12,6 +12,7 @@ from reynard.core.errors import InvalidParam, MalformedBody, ReynardError, Unsup
 from reynard.core.surfaces.responses import request as requests
 from reynard.core.surfaces.responses import sealing
 from reynard.core.surfaces.responses.answer import task_of
+from reynard.core.surfaces.responses.items import Place
 
 WORDS = [
     "model", "input", "tools", "tool_choice", "text", "format", "reasoning", "include", "type", "role", "content",
@@ -122,7 +123,7 @@ def test_a_seal_that_nests_too_deep_is_refused() -> None:
 def test_an_error_has_the_words_of_this_api() -> None:
     cases = {
         "max_tokens": "max_output_tokens",
-        "messages[3].content[1].image_url.url": "input.content[1].image_url.url",
+        "messages[3].content[1].image_url.url": "input",
         "reasoning_effort": "reasoning.effort",
         "verbosity": "text.verbosity",
         "response_format": "text.format",
@@ -133,6 +134,37 @@ def test_an_error_has_the_words_of_this_api() -> None:
         error = requests.in_words(UnsupportedOptions(f"The provider has no `{chat}`. Remove it.", param=chat))
         assert (error.message, error.param) == (f"The provider has no `{own}`. Remove it.", own)
     assert requests.in_words(ReynardError("It failed.")).param is None
+
+
+def test_an_error_tells_where_the_body_has_what_is_wrong() -> None:
+    part = {"type": "input_file", "file_id": "file-1"}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+    said = [
+        {"role": "user", "content": [{"type": "input_text", "text": "a"}, part]},
+        {"type": "reasoning", "summary": []},
+        call,
+        {"type": "function_call_output", "call_id": "c", "output": [part]},
+        {"role": "user", "content": "b"},
+    ]
+    places = requests.parse(json.dumps({"model": "m", "instructions": "i", "input": said}).encode()).places
+    told = {
+        "messages[0].content": "instructions",
+        "messages[1].content[1].file.file_id": "input[0].content[1].file_id",
+        "messages[1].content[0].file": "input[0].content[0]",
+        "messages[1].content[0].image_url.url": "input[0].content[0].image_url",
+        "messages[1].content[0].input_audio.data": "input[0].content[0].input_audio.data",
+        "messages[2].tool_calls[0].function.arguments": "input[1]",
+        "messages[2].content[0].text": "input[1]",
+        "messages[3].content[0].file.file_id": "input[3].output[0].file_id",
+        "messages[3].tool_call_id": "input[3]",
+        "messages[4].content": "input[4].content",
+        "messages[9].content": "input",
+        "messages": "input",
+    }
+    for ours, theirs in told.items():
+        error = requests.in_words(InvalidParam(f"`{ours}` is wrong.", param=ours), places)
+        assert (error.message, error.param) == (f"`{theirs}` is wrong.", theirs)
+    assert requests.parse(b'{"model":"m","input":"Hi"}').places == (Place("input"),)
 
 
 def test_an_id_is_a_tasks() -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from reynard.core.errors import InvalidParam
 from reynard.core.generation import Generation
-from reynard.core.messages import Block, FileBlock, FileLinkBlock, Link, Message
+from reynard.core.messages import Block, FileBlock, FileLinkBlock, ImageBlock, ImageFile, ImageLink, Link, Message
 
 MOST_IDS: Final = 100
 
@@ -20,19 +20,27 @@ def named(generation: Generation) -> dict[str, str]:
         if content is None or isinstance(content, str):
             continue
         for position, block in enumerate(content):
-            if isinstance(block, FileBlock) and block.file.file_id is not None:
-                _note(found, block, f"messages[{index}].content[{position}].file")
+            match block:
+                case FileBlock(file=file) if file.file_id is not None:
+                    param = f"messages[{index}].content[{position}].file"
+                    _check_alone(block, param)
+                    _note(found, file.file_id, param)
+                case ImageBlock(image_url=ImageFile(url=file_id)):
+                    _note(found, file_id, f"messages[{index}].content[{position}].image_url")
     return found
 
 
-def _note(found: dict[str, str], block: FileBlock, param: str) -> None:
+def _check_alone(block: FileBlock, param: str) -> None:
     if block.file.file_data is not None:
         raise InvalidParam(f"`{param}` takes either `file_data` or `file_id`.", param=param)
     if block.file.filename is not None:
         raise InvalidParam(
             f"`{param}.filename` goes with `file_data`; an uploaded file has its name.", param=f"{param}.filename"
         )
-    found.setdefault(block.file.file_id or "", f"{param}.file_id")
+
+
+def _note(found: dict[str, str], file_id: str, param: str) -> None:
+    found.setdefault(file_id, f"{param}.file_id")
     if len(found) > MOST_IDS:
         raise InvalidParam(f"A request may name at most {MOST_IDS} files.", param=param)
 
@@ -50,6 +58,11 @@ def _message(message: Message, urls: Mapping[str, str]) -> Message:
 
 
 def _block(block: Block, urls: Mapping[str, str]) -> Block:
-    if not isinstance(block, FileBlock) or block.file.file_id is None:
-        return block
-    return FileLinkBlock(file_url=Link(url=urls[block.file.file_id]), cache_control=block.cache_control)
+    match block:
+        case FileBlock(file=file) if file.file_id is not None:
+            return FileLinkBlock(file_url=Link(url=urls[file.file_id]), cache_control=block.cache_control)
+        case ImageBlock(image_url=ImageFile() as image):
+            link = ImageLink(url=urls[image.url], detail=image.detail)
+            return ImageBlock(image_url=link, cache_control=block.cache_control)
+        case _:
+            return block

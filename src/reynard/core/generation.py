@@ -108,7 +108,8 @@ def _texts(block: Struct) -> Iterator[str]:
 def too_deep(value: Any, room: int = MAX_JSON_DEPTH) -> bool:
     """Whether `value` nests deeper than `room`: what was decoded must also be encodable, further down the stack."""
     if isinstance(value, Struct):
-        return any(too_deep(getattr(value, field), room) for field in value.__struct_fields__)
+        inner = [getattr(value, field) for field in value.__struct_fields__]
+        return any(too_deep(item, room) for item in inner if type(item) not in FLAT)
     if isinstance(value, dict):
         return room == 0 or any(too_deep(item, room - 1) for item in value.values() if type(item) not in FLAT)
     if isinstance(value, list | tuple):

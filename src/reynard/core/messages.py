@@ -30,6 +30,13 @@ class ImageLink(Link, frozen=True, kw_only=True):
     detail: Literal["auto", "low", "high"] | None = None
 
 
+class ImageFile(ImageLink, frozen=True, kw_only=True):
+    """An image by the id of an uploaded file, which stands as `url` until `core.file_ids` puts the address there.
+
+    No body decodes to it: the surfaces whose API has such images make it.
+    """
+
+
 class AudioBytes(_Part, frozen=True, kw_only=True):
     """OpenAI's own form of audio: base64 and its format."""
 

@@ -137,7 +137,8 @@ class Subscription(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Writes what there is, then what comes, with a ping while nothing does."""
-        await send({"type": "http.response.start", "status": 200, "headers": sse.HEADERS})
+        own = [(b"x-task-id", self._task_id.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": sse.HEADERS + own})
         try:
             async with while_present(self._request):
                 await self._write(send)

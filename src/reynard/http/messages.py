@@ -16,6 +16,7 @@ from reynard.core.keys import Key
 from reynard.core.surfaces import messages
 from reynard.core.surfaces.messages import Asked, EventTranslator, TokenCount
 from reynard.core.surfaces.messages.request import named
+from reynard.core.surfaces.messages.stream import PING
 from reynard.http import shapes, sse
 from reynard.http.errors import body_of, kind_of, response_of
 from reynard.http.presence import ClientGone, while_present
@@ -96,14 +97,15 @@ def _refusal(request: Request, asked: Asked, error: ReynardError, headers: dict[
 class EventSink(sse.ResponseSink):
     """The events of a message, as the chunks come."""
 
-    def __init__(self, send: Send, request: Request) -> None:
+    def __init__(self, send: Send, request: Request, eager: frozenset[str]) -> None:
         super().__init__(send)
         self._request = request
-        self._events = EventTranslator()
+        self._events = EventTranslator(eager)
 
     async def put(self, chunks: Sequence[bytes]) -> None:
         """See `Sink`."""
-        await self.write(b"".join([self._events.feed(_chunks.decode(chunk)) for chunk in chunks]))
+        events = b"".join([self._events.feed(_chunks.decode(chunk)) for chunk in chunks])
+        await self.write(events or PING)  # where all of it waits, a proxy should not think that nothing comes
 
     async def end(self, error: ReynardError | None = None) -> None:
         """`message_stop`, or the error in its place."""
@@ -125,7 +127,7 @@ class MessageStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Writes as the chunks come."""
-        sink = EventSink(send, self._request)
+        sink = EventSink(send, self._request, self._asked.eager)
         sink.headers.update(shapes.own_headers(self._request))
         engine = services(self._request).engine
 

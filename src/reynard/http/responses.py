@@ -4,6 +4,7 @@ A response is a task by another name. In the background it is a durable one: `st
 There is no `DELETE`: a task is what was reserved and spent, and stays.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -25,7 +26,7 @@ from reynard.core.forms import Submission
 from reynard.core.keys import Key
 from reynard.core.surfaces.responses import answer, stream
 from reynard.core.surfaces.responses import request as requests
-from reynard.core.surfaces.responses.answer import Frame, Repeated
+from reynard.core.surfaces.responses.answer import Frame
 from reynard.core.surfaces.responses.request import Asked
 from reynard.core.surfaces.responses.stream import Event, Translator
 from reynard.core.task import Status, Task, shown_status
@@ -35,7 +36,7 @@ from reynard.http.errors import response_of
 from reynard.http.generations import JSON, MOST_OFFSET, Subscription, SyncStream
 from reynard.http.presence import while_present
 from reynard.http.requests import caller_of, json_body, number, services
-from reynard.ports.chunks import Batch
+from reynard.ports.chunks import Batch, StreamEnd
 
 SHOWN: dict[Status, answer.Status] = {
     Status.PENDING: "queued",
@@ -61,7 +62,7 @@ async def create_response(request: Request) -> Response:
     try:
         task = await engine.submit(submission, caller)
     except RequestError as error:
-        raise requests.in_words(error) from None
+        raise requests.in_words(error, asked.places) from None
     if asked.streams:
         return await _subscribe(request, task, None)
     return _shown((task, None))
@@ -104,9 +105,9 @@ async def list_input_items(request: Request) -> Response:
 class EventSink(sse.ResponseSink):
     """Events in place of chunks, on the caller's own connection."""
 
-    def __init__(self, send: Send, known: Repeated) -> None:
+    def __init__(self, send: Send, asked: Asked) -> None:
         super().__init__(send)
-        self._known = known
+        self._asked = asked
         self._translator: Translator | None = None
 
     async def put(self, chunks: Sequence[bytes]) -> None:
@@ -118,7 +119,7 @@ class EventSink(sse.ResponseSink):
 
     def refusal(self, error: ReynardError) -> Response:
         """See `ResponseSink`."""
-        return super().refusal(requests.in_words(error))
+        return super().refusal(requests.in_words(error, self._asked.places))
 
     async def end(self, error: ReynardError | None = None) -> None:
         """The last event says how it ended."""
@@ -129,14 +130,14 @@ class EventSink(sse.ResponseSink):
     def _begun(self, chunk: bytes) -> tuple[Translator, list[Event]]:
         if self._translator is not None:
             return self._translator, []
-        frame = stream.frame_of(chunk, self.headers["x-task-id"], self._known)
+        frame = stream.frame_of(chunk, self.headers["x-task-id"], self._asked.known)
         self._translator = Translator(frame)
         return self._translator, self._translator.open()
 
 
 async def _answer(request: Request, submission: Submission, caller: Key, asked: Asked) -> Response:
     if asked.streams:
-        return SyncStream(request, submission, caller, lambda send: EventSink(send, asked.known))
+        return SyncStream(request, submission, caller, lambda send: EventSink(send, asked))
     headers: dict[str, str] = {}
     try:
         async with while_present(request):
@@ -144,7 +145,7 @@ async def _answer(request: Request, submission: Submission, caller: Key, asked: 
                 submission, caller, lambda task_id: headers.update({"x-task-id": task_id})
             )
     except ReynardError as error:
-        failed = response_of(requests.in_words(error))
+        failed = response_of(requests.in_words(error, asked.places))
         failed.headers.update(headers)
         return failed
     frame = stream.frame_of(completion, headers["x-task-id"], asked.known)
@@ -155,32 +156,63 @@ async def _answer(request: Request, submission: Submission, caller: Key, asked: 
 async def _subscribe(request: Request, task: Task, after: int | None) -> Response:
     """The events of a durable task behind number `after`, translated from its first chunk on."""
     engine = services(request).engine
-    first = await engine.read(task.id, 0, 0.0)
-    translator = Translator(_frame(task))
-    opening = translator.open()
-
-    def events(_: int, batch: Batch) -> bytes:
-        found = [event for chunk in batch.chunks for event in translator.feed(chunk)]
-        return _lines([*found, *_end_of(batch, translator)], after)
-
-    begun = _lines(opening, after) + events(0, first)
-    if after is not None and after >= translator.number:
-        raise OffsetOutOfRange(
-            f"`starting_after` is past the end: the stream has {translator.number} events.", param="starting_after"
-        )
-    subscription = Subscription(request, engine, task.id, 0, begun, len(first.chunks), first.end is not None, events)
-    subscription.headers["x-task-id"] = task.id
-    return subscription
+    replay = _Replay(Translator(_frame(task)), after)
+    begun, count, ended = replay.opening(), 0, False
+    while True:
+        batch = await engine.read(task.id, count, 0.0)
+        begun += replay.events(count, batch)
+        count, ended = count + len(batch.chunks), batch.end is not None
+        if replay.has_reached or ended or not batch.chunks:
+            break
+        await asyncio.sleep(0)  # a long log is translated a batch at a time; others have their turn in between
+    replay.check()
+    return Subscription(request, engine, task.id, count, begun, 0, ended, replay.events)
 
 
-def _lines(events: Sequence[Event], after: int | None = None) -> bytes:
-    return b"".join([event.line() for event in events if after is None or event.number > after])
+class _Replay:
+    """A stream from its first chunk on, of which the events behind number `after` are written."""
+
+    def __init__(self, translator: Translator, after: int | None) -> None:
+        self._translator = translator
+        self._after = -1 if after is None else after
+
+    @property
+    def has_reached(self) -> bool:
+        """Whether there is an event numbered `after`."""
+        return self._translator.number > self._after
+
+    def check(self) -> None:
+        """Raises `OffsetOutOfRange` where there is none."""
+        if not self.has_reached:
+            raise OffsetOutOfRange(
+                f"`starting_after` is past the end: the stream has {self._translator.number} events.",
+                param="starting_after",
+            )
+
+    def opening(self) -> bytes:
+        """What comes before any chunk."""
+        return _lines(self._translator.open(), self._after)
+
+    def events(self, _: int, batch: Batch) -> bytes:
+        """The events of the next batch."""
+        found = [event for chunk in batch.chunks for event in self._translator.feed(chunk)]
+        return _lines([*found, *self._end(batch)], self._after)
+
+    def _end(self, batch: Batch) -> list[Event]:
+        """A failure is told whatever was read: the log may have been lost with the process that had it."""
+        end = batch.end
+        if end is None:
+            return []
+        if end.cancelled or end.error is not None:
+            self._translator.skip_to(self._after + 1)
+        return _end_of(end, self._translator)
 
 
-def _end_of(batch: Batch, translator: Translator) -> list[Event]:
-    end = batch.end
-    if end is None:
-        return []
+def _lines(events: Sequence[Event], after: int = -1) -> bytes:
+    return b"".join([event.line() for event in events if event.number > after])
+
+
+def _end_of(end: StreamEnd, translator: Translator) -> list[Event]:
     if end.cancelled:
         return translator.cancel()
     if end.error is not None:

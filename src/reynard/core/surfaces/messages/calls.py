@@ -43,6 +43,15 @@ def input_of(arguments: str) -> Json:
     return {INVALID: arguments} if too_deep(found) else found
 
 
+def shown_pieces(pieces: list[str]) -> list[str]:
+    """The pieces of whole arguments as a stream tells them: those that a client reads to what `input_of` says."""
+    whole = "".join(pieces)
+    if not whole.strip():
+        return []
+    found = input_of(whole)
+    return [msgspec.json.encode(found).decode()] if found == {INVALID: whole} else pieces
+
+
 def arguments_of(said: Json) -> str:
     """The text of an object; what was no JSON is again as the model wrote it."""
     if list(said) == [INVALID] and isinstance(said[INVALID], str):

@@ -54,16 +54,20 @@ TIER_OF: Final = {"auto": None, "standard_only": "default", None: None}
 LONGEST_USER: Final = 64  # characters that OpenAI takes; agents put whole sessions into theirs
 CLEAR_THINKING: Final = "clear_thinking_20251015"
 
-_PATH = re.compile(r"messages\[\d+\]\.content\[\d+\](?:\.(?:image_url\.url|file_url\.url|file\.file_data|file))?")
+MOST_BLOCKS: Final = 100_000  # turns and content blocks, those inside of results and documents too
+
+_PATH = re.compile(r"messages\[\d+\]\.content\[\d+\](?:\.(?:image_url(?:\.url)?|file_url\.url|file\.file_data|file))?")
 _PLACE = re.compile(r"messages\[\d+\]\.content\[\d+\]")
 _NAMED = re.compile(r"`(\w+)`")
 
 
 class Asked(Struct, frozen=True):
-    """What is asked. `places`: where the body has a content block, by its path in the Generation."""
+    """What is asked. `places`: where the body has a content block, by its path in the Generation. `eager`: names of
+    the tools whose arguments are to be streamed as they are written."""
 
     generation: Generation
     places: dict[str, str]
+    eager: frozenset[str] = frozenset()
 
 
 class _Kind(Struct):
@@ -179,11 +183,23 @@ def _check_refused(signs: _Signs) -> None:
             )
 
 
+def _check_blocks(request: MessagesRequest) -> None:
+    """Each block takes its time to be carried over, and the others wait meanwhile."""
+    count = 0 if request.system is None or isinstance(request.system, str) else len(request.system)
+    for said in request.messages:
+        count += 1 + turns.blocks_in(said)
+    if count > MOST_BLOCKS:
+        raise InvalidParam(
+            f"`messages` has too many turns and content blocks: at most {MOST_BLOCKS}.", param="messages"
+        )
+
+
 def _unsupported(param: str) -> UnsupportedOptions:
     return UnsupportedOptions(f"`{param}` has no counterpart in this gateway. Remove it.", param=param)
 
 
 def _asked(request: MessagesRequest) -> Asked:
+    _check_blocks(request)
     check_depth(request, OPEN_FIELDS)
     messages: list[Message] = []
     places: dict[str, str] = {}
@@ -196,7 +212,8 @@ def _asked(request: MessagesRequest) -> Asked:
             messages.append(message)
     if request.cache_control is not None:
         messages[-1] = _marked(messages[-1], request.cache_control)
-    return Asked(_generation(request, tuple(messages)), places)
+    eager = frozenset(tool.name for tool in request.tools or () if tool.eager_input_streaming)
+    return Asked(_generation(request, tuple(messages)), places, eager)
 
 
 def _generation(request: MessagesRequest, messages: tuple[Message, ...]) -> Generation:

@@ -15,6 +15,7 @@ from reynard.core.messages import (
     FunctionCall,
     FunctionToolCall,
     ImageBlock,
+    ImageFile,
     ImageLink,
     Json,
     Link,
@@ -65,6 +66,25 @@ def turn(said: UserTurn | AssistantTurn | SystemTurn, at: str) -> Iterator[Turn]
             yield system(content), []
         case UserTurn(content=content):
             yield from _user((Text(text=content),) if isinstance(content, str) else content, f"{at}.content")
+
+
+def blocks_in(said: UserTurn | AssistantTurn | SystemTurn) -> int:
+    """How many content blocks a turn has, those inside of others too."""
+    if isinstance(said.content, str):
+        return 0
+    return sum(1 + _inside(block) for block in said.content)
+
+
+def _inside(block: object) -> int:
+    match block:
+        case ToolResult(content=tuple(found)):
+            return sum(1 + _inside(inner) for inner in found)
+        case SearchResult(content=texts):
+            return len(texts)
+        case Document(source=ContentSource(content=tuple(found))):
+            return len(found)
+        case _:
+            return 0
 
 
 def system(content: str | tuple[OnlyText, ...]) -> Message:
@@ -164,8 +184,8 @@ def _blocks(block: Shown, at: str) -> Iterator[Placed]:
 
 
 def _document(block: Document, at: str) -> Iterator[Placed]:
-    is_text = isinstance(block.source, TextSource | ContentSource)
-    head = "\n".join(line for line in (block.title if is_text else None, block.context) if line)
+    titled = isinstance(block.source, TextSource | ContentSource | FileSource)  # bytes have a name of their own
+    head = "\n".join(line for line in (block.title if titled else None, block.context) if line)
     if head:
         yield TextBlock(text=head), at
     body = list(_body(block, f"{at}.source"))
@@ -182,7 +202,7 @@ def _body(block: Document, at: str) -> Iterator[Placed]:
         case UrlSource(url=url):
             yield FileLinkBlock(file_url=Link(url=url)), at
         case FileSource(file_id=file_id):
-            yield FileBlock(file=FileBytes(file_id=file_id, filename=block.title)), at
+            yield FileBlock(file=FileBytes(file_id=file_id)), at
         case TextSource(data=text):
             yield TextBlock(text=text), at
         case ContentSource(content=content):
@@ -193,7 +213,7 @@ def _body(block: Document, at: str) -> Iterator[Placed]:
 def _image(source: Base64Source | UrlSource | FileSource) -> Block:
     match source:
         case FileSource(file_id=file_id):
-            return FileBlock(file=FileBytes(file_id=file_id))
+            return ImageBlock(image_url=ImageFile(url=file_id))
         case UrlSource(url=url):
             return ImageBlock(image_url=ImageLink(url=url))
         case Base64Source():

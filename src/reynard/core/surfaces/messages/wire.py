@@ -165,7 +165,7 @@ class SystemTurn(_Turn, tag="system", frozen=True, kw_only=True):
 
 
 class Tool(_Part, frozen=True, kw_only=True):
-    """A tool of the client's own. `eager_input_streaming` is how arguments always come here: as they are written."""
+    """A tool of the client's own. With `eager_input_streaming` its arguments come as they are written, JSON or not."""
 
     name: ToolName
     input_schema: Json

@@ -199,10 +199,17 @@ _items: Final[dict[str, "msgspec.json.Decoder[Item]"]] = {
 }
 
 
-def messages(said: str | Sequence[Raw]) -> Iterator[Message]:
+class Place(Struct, frozen=True):
+    """Where the body has a turn; and its content, where that is one field."""
+
+    item: str
+    content: str | None = None
+
+
+def messages(said: str | Sequence[Raw]) -> Iterator[tuple[Message, Place]]:
     """The turns that `input` amounts to. Raises `InvalidParam`, `UnsupportedOptions`."""
     if isinstance(said, str):
-        yield UserMessage(content=said)
+        yield UserMessage(content=said), Place("input")
         return
     turn = _AssistantTurn()
     for index, raw in enumerate(said):
@@ -210,7 +217,7 @@ def messages(said: str | Sequence[Raw]) -> Iterator[Message]:
         item = _item(raw, path)
         if not turn.take(item, path):
             yield from turn.end()
-            yield _turn_of(item, path)
+            yield _turn_of(item, path), Place(path, f"{path}.{'output' if isinstance(item, OutputItem) else 'content'}")
     yield from turn.end()
 
 
@@ -230,7 +237,7 @@ class _AssistantTurn:
         self._clear()
 
     def _clear(self) -> None:
-        self._begun = False
+        self._begun: str | None = None
         self._said: list[TextBlock | RefusalBlock] = []
         self._calls: list[AskedCall] = []
         self._thoughts: list[str] = []
@@ -252,19 +259,20 @@ class _AssistantTurn:
                 self._details += sealing.opened(item.encrypted_content, f"{path}.encrypted_content")
             case _:
                 return False
-        self._begun = True
+        self._begun = self._begun or path
         return True
 
-    def end(self) -> Iterator[Message]:
-        """The turn, if there was one."""
-        if not self._begun:
+    def end(self) -> Iterator[tuple[Message, Place]]:
+        """The turn, if there was one, with the place of its first item."""
+        if self._begun is None:
             return
-        yield AssistantMessage(
+        message = AssistantMessage(
             content=self._content(),
             tool_calls=tuple(self._calls) or None,
             reasoning_content="".join(self._thoughts) or None,
             reasoning_details=self._details or None,
         )
+        yield message, Place(self._begun)
         self._clear()
 
     def _content(self) -> str | tuple[TextBlock | RefusalBlock, ...] | None:

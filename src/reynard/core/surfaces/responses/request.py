@@ -8,6 +8,7 @@ Agents send most of these with every call, and a channel of another dialect woul
 """
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ from reynard.core.messages import (
 )
 from reynard.core.surfaces.responses import items, tools
 from reynard.core.surfaces.responses.answer import Repeated
+from reynard.core.surfaces.responses.items import Place
 
 Json = dict[str, Any]
 SummaryWord = Literal["auto", "concise", "detailed", "none"]
@@ -152,18 +154,30 @@ NAMES: Final = {
 
 E = TypeVar("E", bound=ReynardError)
 
+PARTS: Final = {
+    ".file": "",
+    ".file.file_data": ".file_data",
+    ".file.file_id": ".file_id",
+    ".file.filename": ".filename",
+    ".file_url.url": ".file_url",
+    ".image_url.url": ".image_url",
+}
+"""Fields of a content block, as a part of content has them."""
+
 _FIELD = re.compile(rf"`({'|'.join(NAMES)})([^`\w][^`]*)?`")
-_NUMBER = re.compile(r"^\[\d+\]")
+_PLACE = re.compile(r"\[(\d{1,7})\](\.content)?(\[\d+\])?(.*)", re.DOTALL)
 _forms = msgspec.json.Decoder(ResponseForm)
 
 
 class Asked(Struct, frozen=True):
-    """A parsed body. `streams`: the caller wants events. `known`: what the Response object repeats of the request."""
+    """A parsed body. `streams`: the caller wants events. `known`: what the Response object repeats of the request.
+    `places`: where the body has the messages of the generation, in their order."""
 
     generation: Generation
     background: bool
     streams: bool
     known: Repeated
+    places: tuple[Place, ...]
 
 
 def parse(body: bytes) -> Asked:
@@ -175,25 +189,38 @@ def parse(body: bytes) -> Asked:
     form = decode(_forms, body)
     _refuse(form)
     flat = tools.flat(form.tools)
-    generation = _generation(form, tuple(tools.nested(tool) for tool in flat) or None)
+    turns = _turns(form)
+    messages = tuple(message for message, _ in turns)
+    generation = _generation(form, messages, tuple(tools.nested(tool) for tool in flat) or None)
     for field, place in PLACE_OF.items():
         if too_deep(getattr(generation, field)):
             raise _too_deep(place)
-    return Asked(generation, form.background is True, form.stream is True, _known(form, flat))
+    places = tuple(place for _, place in turns)
+    return Asked(generation, form.background is True, form.stream is True, _known(form, flat), places)
 
 
-def in_words(error: E) -> E:
-    """`error`, with the fields of a Generation under the names that they have in this API."""
-    error.message = _FIELD.sub(_renamed, error.message)
+def in_words(error: E, places: Sequence[Place] = ()) -> E:
+    """`error`, with the fields of a Generation under the names that they have in this API, and where it has them."""
+
+    def renamed(found: re.Match[str]) -> str:
+        name, rest = found.group(1), found.group(2) or ""
+        return f"`{_placed(rest, places) if name == 'messages' else NAMES[name] + rest}`"
+
+    error.message = _FIELD.sub(renamed, error.message)
     if error.param is not None:
-        error.param = _FIELD.sub(_renamed, f"`{error.param}`").strip("`")
+        error.param = _FIELD.sub(renamed, f"`{error.param}`").strip("`")
     return error
 
 
-def _renamed(found: re.Match[str]) -> str:
-    """A message of a chat may be several items: its number says nothing here."""
-    name, rest = found.group(1), found.group(2) or ""
-    return f"`{NAMES[name]}{_NUMBER.sub('', rest) if name == 'messages' else rest}`"
+def _placed(path: str, places: Sequence[Place]) -> str:
+    """What is at `path` in `messages`. A message of an assistant may be several items, of which the first is told."""
+    found = _PLACE.fullmatch(path)
+    if found is None or int(found[1]) >= len(places):
+        return NAMES["messages"]
+    place = places[int(found[1])]
+    if place.content is None or found[2] is None:
+        return place.item
+    return f"{place.content}{found[3] or ''}{PARTS.get(found[4], found[4])}"
 
 
 def _refuse(form: ResponseForm) -> None:
@@ -214,13 +241,13 @@ def _refuse(form: ResponseForm) -> None:
         raise _too_deep("tool_choice")
 
 
-def _generation(form: ResponseForm, own: tuple[Any, ...] | None) -> Generation:
+def _generation(form: ResponseForm, messages: tuple[Message, ...], own: tuple[Any, ...] | None) -> Generation:
     streams = form.stream is True or form.background is True
     choice = tools.choice(form.tool_choice)
     tier = form.service_tier
     return Generation(
         model=form.model,
-        messages=_messages(form),
+        messages=messages,
         stream=streams,
         stream_options=StreamOptions(include_usage=True) if streams else None,
         max_completion_tokens=form.max_output_tokens,
@@ -238,12 +265,14 @@ def _generation(form: ResponseForm, own: tuple[Any, ...] | None) -> Generation:
     )
 
 
-def _messages(form: ResponseForm) -> tuple[Message, ...]:
-    found: list[Message] = [SystemMessage(content=form.instructions)] if form.instructions else []
+def _turns(form: ResponseForm) -> list[tuple[Message, Place]]:
+    found: list[tuple[Message, Place]] = []
+    if form.instructions:
+        found.append((SystemMessage(content=form.instructions), Place("instructions")))
     found += items.messages(form.input)
     if not found:
         raise InvalidParam("`input` is empty.", param="input")
-    return tuple(found)
+    return found
 
 
 def _format(text: Text | None) -> ResponseFormat | None:

@@ -102,6 +102,10 @@ class Translator:
         self._feed(_chunk(found))
         return self._ended()[1]
 
+    def skip_to(self, number: int) -> None:
+        """The next event has this number at least: a reader saw those before it, where chunks are no longer there."""
+        self.number = max(self.number, number)
+
     def end(self) -> list[Event]:
         """The events after the last chunk."""
         events, response = self._ended()
