@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from reynard.core.errors import BodyStalled, Overloaded
 from reynard.engine.shares import Shares
@@ -24,10 +25,22 @@ class Incoming:
     def __init__(self, request: Request, stalled: type[BodyStalled]) -> None:
         self._request = request
         self._stalled = stalled
+        self._begun = False
         self._go_on()
 
     async def next(self) -> tuple[bytes, bool]:
         """What came, and whether there is more. Raises `ClientDisconnect`, `BodyStalled`."""
+        message = await (self._watched() if self._begun else self._request.receive())
+        self._begun = True  # for the first message, `http.server` has a watch already; most bodies have no other
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body = message.get("body", b"")
+        self._came += len(body)
+        if self._came >= PACE_BYTES:
+            self._go_on()
+        return body, message.get("more_body", False)
+
+    async def _watched(self) -> Message:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -37,14 +50,8 @@ class Incoming:
             raise self._stalled(
                 f"Less than {PACE_BYTES} bytes of the body came in {PACE_S:g} seconds; it was given up."
             ) from None
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body = message.get("body", b"")
         self._left_s -= loop.time() - began
-        self._came += len(body)
-        if self._came >= PACE_BYTES:
-            self._go_on()
-        return body, message.get("more_body", False)
+        return message
 
     def _go_on(self) -> None:
         """A new stretch begins."""
