@@ -353,6 +353,9 @@ async def test_own_addresses_fail_as_others_do(house: House) -> None:
                 pass
         return str(caught.value.code)
 
+    with pytest.raises(GenerationError, match="There is no file at"):
+        async with files.open(url.replace("a.txt", "b.txt"), 100):
+            pass
     assert await code(4) == "media_too_large"
     (house.folder / "files" / file.blob).unlink()
     assert await code(100) == "media_fetch_failed"

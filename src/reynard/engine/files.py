@@ -222,7 +222,7 @@ class Files:
     async def public(self, token: str, name: str) -> File:
         """The file of an address. Raises `FileNotFound`."""
         file = await self._store.file_by_token(token) if files.is_token(token) else None
-        if file is None or file.expires <= self._clock.now() or files.safe_name(name) != file.name:
+        if file is None or file.expires <= self._clock.now() or file.name not in (name, files.safe_name(name)):
             raise FileNotFound("There is no file at this address, or it is no longer kept.")
         return file
 
@@ -245,7 +245,7 @@ class Files:
         """See `ports.media.Fetcher`; for own addresses, and without the network."""
         async with AsyncExitStack() as stack:
             try:
-                file = await self.public(files.token_of(url, self._public_url) or "", files.name_in(url))
+                file = await self._of(url)
                 if file.size > limit:
                     raise GenerationError(
                         "media_too_large", f"A file has {file.size} bytes; at most {limit} are taken."
@@ -254,6 +254,17 @@ class Files:
             except (FileNotFound, StoreUnavailable) as error:
                 raise _unreadable() from error
             yield OpenedFile(file.type, pieces)
+
+    async def _of(self, url: str) -> File:
+        """The file of an own address. Raises `GenerationError`."""
+        try:
+            return await self.public(files.token_of(url, self._public_url) or "", files.name_in(url))
+        except FileNotFound as error:
+            raise GenerationError(
+                "media_fetch_failed",
+                "There is no file at one of the request's addresses here. Check the address; if the file's time is "
+                "over, upload it again.",
+            ) from error
 
     async def addressed(self, generation: Generation, caller: Key) -> Generation:
         """`generation` with files by address where it has ids. Raises `InvalidParam` for what is not the caller's."""
@@ -278,7 +289,11 @@ class Files:
         return file
 
     async def list(self, caller: Key, after: str | None, limit: int) -> FilePage:
-        """A page of the caller's files, newest first."""
+        """A page of the caller's files, newest first. Raises `InvalidParam` if `after` is none of them."""
+        if after is not None:
+            last = await self._store.find_file(after)
+            if last is None or last.key_id != caller.id:
+                raise InvalidParam(f"`after`: there is no file `{after[:80]}`; start anew without it.", param="after")
         page = await self._store.list_files(caller.id, after, limit)
         now = self._clock.now()
         return FilePage([file for file in page.files if file.expires > now], page.has_more)
