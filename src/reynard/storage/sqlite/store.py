@@ -21,7 +21,7 @@ SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_S: Final = 5.0
 MOST_LISTED_BYTES: Final = 8_000_000
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
-GIVEN_BACK_AT_ONCE: Final = 256  # some 10 to 30 ms of the writer
+GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
 
 _encode = msgspec.json.Encoder().encode
 _generations = msgspec.json.Decoder(Generation)
