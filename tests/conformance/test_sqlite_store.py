@@ -1,6 +1,7 @@
 import re
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 
 from reynard.core.errors import StoreUnavailable
 from reynard.storage.sqlite import SQLiteStore, queries
-from reynard.storage.sqlite.store import SCHEMA_VERSION, SchemaTooNew
+from reynard.storage.sqlite.store import GIVEN_BACK_AT_ONCE, SCHEMA_VERSION, SPARE_PAGES, SchemaTooNew
 from reynard.testing.conformance.store import GENERATION, StoreConformance, new_file, new_key, new_task
 
 
@@ -52,6 +53,44 @@ class TestSQLiteStore(StoreConformance):
         assert await opened.find(new_task(1).id) is None
         thief.execute("ROLLBACK")
         thief.close()
+        await opened.insert(new_task(1), GENERATION)
+        assert await opened.find(new_task(1).id) is not None
+        await opened.close()
+
+    async def test_pages_that_large_tasks_left_are_given_back_bit_by_bit(self, path: Path) -> None:
+        opened = SQLiteStore(path)
+        result = b'"' + b"x" * 40_000_000 + b'"'
+        await opened.insert(new_task(1), None, result)
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("DELETE FROM tasks")
+            other.commit()
+
+        def pages(what: str) -> int:
+            with closing(sqlite3.connect(path)) as other:
+                return int(other.execute(f"PRAGMA {what}").fetchone()[0])
+
+        most = pages("page_count")
+        assert pages("freelist_count") > SPARE_PAGES + GIVEN_BACK_AT_ONCE
+        await opened.beat("a", 1.0)
+        assert 0 <= most - GIVEN_BACK_AT_ONCE - pages("page_count") <= 8  # the map of pages shrinks too
+        while pages("freelist_count") > SPARE_PAGES:
+            before = pages("page_count")
+            await opened.beat("a", 1.0)
+            assert pages("page_count") < before
+        assert SPARE_PAGES - 8 <= pages("freelist_count") <= SPARE_PAGES
+        await opened.close()
+        assert path.stat().st_size < (SPARE_PAGES + 100) * 4_096
+
+    async def test_a_file_without_auto_vacuum_still_beats(self, path: Path) -> None:
+        with closing(sqlite3.connect(path)) as old:
+            for statement in queries.statements("schema.sql"):
+                old.execute(statement)
+            old.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            old.execute("CREATE TABLE spare AS SELECT zeroblob(40000000)")
+            old.execute("DROP TABLE spare")
+            old.commit()
+        opened = SQLiteStore(path)
+        await opened.beat("a", 1.0)
         await opened.insert(new_task(1), GENERATION)
         assert await opened.find(new_task(1).id) is not None
         await opened.close()

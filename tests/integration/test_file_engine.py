@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from reynard.core.errors import (
@@ -225,13 +226,13 @@ async def test_over_the_quota_the_oldest_go_with_their_bytes_or_the_new_one_is_r
 async def test_a_quota_holds_against_uploads_at_once(house: House, cleanup: bool) -> None:
     files = house.files(quota_bytes=50)
     outcomes = await asyncio.gather(
-        *(upload(files, b"0123456789", cleanup=cleanup) for _ in range(30)), return_exceptions=True
+        *(upload(files, b"0123456789", cleanup=cleanup) for _ in range(16)), return_exceptions=True
     )
     await settled(house)
     kept = (await files.list(ANA, None, 100)).files
     assert sorted(file.blob for file in kept) == house.on_disk
     assert len(kept) == 5
-    assert sum(isinstance(outcome, StorageFull) for outcome in outcomes) == (0 if cleanup else 25)
+    assert sum(isinstance(outcome, StorageFull) for outcome in outcomes) == (0 if cleanup else 11)
 
 
 async def test_uploads_at_once_are_bounded(house: House) -> None:
@@ -243,11 +244,41 @@ async def test_uploads_at_once_are_bounded(house: House) -> None:
         yield b"x"
 
     held = [
-        house.jobs.start(files.upload(parts(), lambda: Offered(param="file"), ANA)) for _ in range(engine.MOST_UPLOADS)
+        house.jobs.start(files.upload(parts(), lambda: Offered(param="file"), msgspec.structs.replace(ANA, id=f"k{n}")))
+        for n in range(engine.MOST_UPLOADS)
     ]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await upload(files)
+    with pytest.raises(Overloaded):
+        await files.upload_url("https://e.example/a", Offered(param="url"), ANA)
+    assert house.web.asked == []  # nothing is fetched for which there is no place
+    hold.set()
+    await asyncio.gather(*held)
+    await upload(files)
+
+
+async def test_no_key_has_all_the_places(house: House) -> None:
+    files = house.files()
+    hold, waiting = asyncio.Event(), asyncio.Semaphore(0)
+
+    @asynccontextmanager
+    async def slow(url: str, limit: int) -> AsyncIterator[OpenedFile]:
+        waiting.release()
+        await hold.wait()
+        yield OpenedFile("image/png", pieces(b"x"))
+
+    house.web.open = slow  # type: ignore[method-assign]
+    most = engine.MOST_UPLOADS // 4
+    held = [house.jobs.start(files.upload_url("https://e.example/a", Offered(param="url"), ANA)) for _ in range(most)]
+    for _ in held:
+        await waiting.acquire()
+    with pytest.raises(Overloaded):
+        await files.upload_url("https://e.example/a", Offered(param="url"), ANA)
+    with pytest.raises(Overloaded):
+        await upload(files)
+    assert waiting.locked()  # the one more asked for nothing
+    await upload(files, key=BEN)
     hold.set()
     await asyncio.gather(*held)
     await upload(files)
@@ -322,6 +353,9 @@ async def test_own_addresses_fail_as_others_do(house: House) -> None:
                 pass
         return str(caught.value.code)
 
+    with pytest.raises(GenerationError, match="There is no file at"):
+        async with files.open(url.replace("a.txt", "b.txt"), 100):
+            pass
     assert await code(4) == "media_too_large"
     (house.folder / "files" / file.blob).unlink()
     assert await code(100) == "media_fetch_failed"

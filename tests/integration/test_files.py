@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 from tests.integration.test_answers import submit, wait_for
-from tests.processes import Gateway, Process, Upstream, channel, running
+from tests.processes import Gateway, Process, Upstream, channel, running, text_request
 
 FIVE_KEYS = ["id", "filename", "url", "size", "created"]
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
@@ -143,16 +143,22 @@ def test_ranges_and_conditions(client: httpx2.Client) -> None:
         assert (part.status_code, part.content) == (206, PNG[start:end])
         assert part.headers["content-range"] == f"bytes {start}-{end - 1}/{len(PNG)}"
         assert part.headers["content-length"] == str(end - start)
-    for passed_over in ({"range": "bytes=0-1,4-5"}, {"range": "bytes=0-1", "if_range": '"other"'}, {"range": "x=0-1"}):
+    for passed_over in (
+        {"range": "bytes=0-1,4-5"},
+        {"range": "bytes=0-1", "if_range": '"other"'},
+        {"range": "x=0-1"},
+        {"range": "bytes=5-4"},
+    ):
         assert (get(**passed_over).status_code, get(**passed_over).content) == (200, PNG)
     beyond = get(range=f"bytes={len(PNG)}-")
     assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(PNG)}")
     assert beyond.json()["error"]["code"] == "range_not_satisfiable"
     fresh = get(if_none_match=f'"x", W/{etag}')
     assert (fresh.status_code, fresh.content, fresh.headers["etag"]) == (304, b"", etag)
-    head = httpx2.head(url, headers={"range": "bytes=0-3"})
-    assert (head.status_code, head.headers["content-length"], head.content) == (206, "4", b"")
-    assert httpx2.head(url).headers["content-length"] == str(len(PNG))
+    for asked in ({}, {"range": "bytes=0-3"}, {"range": f"bytes={len(PNG)}-"}):
+        head = httpx2.head(url, headers=asked)
+        assert (head.status_code, head.headers["content-length"], head.content) == (200, str(len(PNG)), b"")
+        assert "content-range" not in head.headers
 
 
 @pytest.mark.parametrize(
@@ -180,8 +186,36 @@ def test_a_browser_is_told_how_to_handle_it(
     assert "private" in served.headers["cache-control"]
 
 
+@pytest.mark.parametrize("what", ["files", "tasks"])
+def test_a_page_behind_nothing_is_refused(gateway: Gateway, client: httpx2.Client, what: str) -> None:
+    def made(by: httpx2.Client) -> str:
+        if what == "files":
+            return str(by_form(by, PNG, "a.png").json()["id"])
+        return str(submit(by, text_request(sync=False)).json()["id"])
+
+    with gateway.client(gateway.new_key()) as own:
+        gone, foreign = "file-1-aaaaaa", made(client)
+        made(own)
+        if what == "files":
+            gone = made(own)
+            own.delete(f"/v1/files/{gone}")
+        for after in (gone, foreign, "nope", ""):
+            refused = own.get(f"/v1/{what}", params={"after": after})
+            assert (refused.status_code, refused.json()["error"]["param"]) == (422, "after")
+            assert refused.json()["error"]["code"] == "invalid_param"
+
+
 @pytest.mark.parametrize(
-    "name", ["../../../etc/passwd", "C:\\x\\..\\boot.ini", "a/b/c", "\u202egnp.exe", "x" * 999 + ".png"]
+    "name",
+    [
+        "e\u200d\u0301.txt",
+        "A\ue000\u030a.txt",
+        "../../../etc/passwd",
+        "C:\\x\\..\\boot.ini",
+        "a/b/c",
+        "\u202egnp.exe",
+        "x" * 999 + ".png",
+    ],
 )
 def test_a_hostile_name_does_no_harm(client: httpx2.Client, name: str) -> None:
     file = by_base64(client, PNG, name).json()

@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import time
 from itertools import pairwise
 
 import pytest
@@ -132,3 +133,24 @@ def test_what_is_wrong_is_refused_by_name(name: str, body: bytes, kind: type[Rey
 def test_a_text_that_has_been_read_once_is_not_read_twice(text: bytes) -> None:
     with pytest.raises(InvalidParam):
         Base64Decoder().feed(text)
+
+
+@pytest.mark.parametrize(
+    ("escape", "number", "byte"), [(b"\\/", 800_000, b"\xff"), (b"\\u0041", 200_000, b"\0")], ids=["slash", "unicode"]
+)
+def test_escapes_take_time_that_grows_with_their_number_alone(escape: bytes, number: int, byte: bytes) -> None:
+    """All in one piece; where each is looked for from the start, that is many seconds."""
+    began = time.process_time()
+    assert read(b'{"file_data":"' + escape * number + b'"}')[0] == byte * (number * 3 // 4)
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("place", range(1, 40))
+def test_an_escape_that_is_broken_is_refused_wherever_it_is_cut(place: int) -> None:
+    for body in (
+        b'{"file_data":"aGkhaGkh\\u00zz"}  ',
+        b'{"file_data":"aGkhaGkh\\u00"}    ',
+        '{"file_data":"\\/\\/é\\/"}'.encode(),
+    ):
+        with pytest.raises(InvalidParam):
+            read(*cut(body, min(place, len(body))))

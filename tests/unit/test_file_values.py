@@ -79,6 +79,21 @@ def test_no_name_does_harm(said: str) -> None:
     assert not kept.startswith(".")
 
 
+@given(
+    st.text("aJjKiI.\u0130\u01c5\u030c\u0301\u0307\u0323\u0345\u200d\ue000\u0378 _/\u1100\u1161\u11a8", max_size=400)
+)
+def test_a_safe_name_is_its_own(said: str) -> None:
+    """Else its file is kept, and never found at its address."""
+    assert safe_name(safe_name(said)) == safe_name(said)
+
+
+@pytest.mark.parametrize(
+    "said", ["e\u200d\u0301.txt", "A\ue000\u030a.txt", "a" * 300 + ".J\u030c", "e\u200d\u200d\u0301\u200d\u0323"]
+)
+def test_letters_that_come_together_are_composed(said: str) -> None:
+    assert safe_name(safe_name(said)) == safe_name(said)
+
+
 @pytest.mark.parametrize(
     ("said", "media_type", "name"),
     [(None, "image/png", "file.png"), ("..", "audio/mp4", "file.m4a"), ("", "application/octet-stream", "file")],
@@ -137,8 +152,28 @@ def test_an_address_ends_in_the_name_and_leads_back() -> None:
 
 
 @pytest.mark.parametrize(
+    ("public_url", "start"),
+    [
+        ("http://gate.example", "HTTP://Gate.Example"),
+        ("http://gate.example", "http://gate.example:80"),
+        ("https://gate.example:443/Base", "https://GATE.example/Base"),
+        ("http://gate.example:8080", "http://gate.example:08080"),
+        ("http://[2001:db8::A]", "http://[2001:DB8::a]:80"),
+    ],
+)
+def test_one_address_has_several_spellings(public_url: str, start: str) -> None:
+    assert token_of(f"{start}/files/{TOKEN}/a.png", public_url) == TOKEN
+
+
+@pytest.mark.parametrize(
     "url",
     [
+        f"https://gate.example:80/files/{TOKEN}/a.png",
+        f"https://gate.example:x/files/{TOKEN}/a.png",
+        f"https://gate.example@evil.example/files/{TOKEN}/a.png",
+        f"https://u@gate.example/files/{TOKEN}/a.png",
+        f"https://gate.example/base/files/{TOKEN}/a.png",
+        f"https://[gate.example/files/{TOKEN}/a.png",
         "https://gate.example/files/",
         "https://gate.example/files/short/a.png",
         f"https://gate.example/files/{TOKEN.upper()}/a.png",

@@ -188,8 +188,14 @@ class RangeNotSatisfiable(ReynardError):
         self.size = size
 
 
-class UploadStalled(ReynardError):
-    """Nothing more came of an upload for too long."""
+class BodyStalled(ReynardError):
+    """The rest of a body came too slowly, or not at all."""
+
+    code = "body_stalled"
+
+
+class UploadStalled(BodyStalled):
+    """The rest of an upload did."""
 
     code = "upload_stalled"
 

@@ -6,7 +6,7 @@ Names come from anywhere and go into addresses and headers: they are made harmle
 import re
 import unicodedata
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from msgspec import Struct
 
@@ -17,6 +17,8 @@ ID_SUFFIX_LENGTH: Final = 6
 TOKEN_LENGTH: Final = 32  # of [a-z0-9]: 165 bits
 LONGEST_NAME: Final = 255  # bytes of UTF-8, as file systems have it
 LONGEST_EXTENSION: Final = 16
+MOST_PASSES: Final = 8  # two are enough for every name that was tried
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 DEFAULT_NAME: Final = "file"
 UNKNOWN_TYPE: Final = "application/octet-stream"
 SNIFFED: Final = 64  # bytes from the start of a file, enough to tell its type
@@ -95,12 +97,25 @@ def token_of_blob(name: str) -> str | None:
 
 
 def token_of(url: str, public_url: str) -> str | None:
-    """The token in an address under `public_url`; None if it is not one of a file here."""
-    start = f"{public_url}/files/"
-    if not url.startswith(start):
+    """The token in an address under `public_url`; None if it is not one of a file here.
+
+    Scheme and host are the same in either case, and with their port or without (RFC 3986 6.2).
+    """
+    try:
+        asked, own = urlsplit(url), urlsplit(public_url)
+        is_own = asked.scheme == own.scheme and asked.username is None and _place(asked) == _place(own)
+    except ValueError:
         return None
-    found = url[len(start) :].partition("/")[0]
+    start = f"{own.path}/files/"
+    if not is_own or not asked.path.startswith(start):
+        return None
+    found = asked.path[len(start) :].partition("/")[0]
     return found if is_token(found) else None
+
+
+def _place(url: SplitResult) -> tuple[str | None, int | None]:
+    """Host and port. Raises `ValueError`."""
+    return url.hostname, url.port or DEFAULT_PORTS.get(url.scheme)
 
 
 def name_of(said: str | None, media_type: str) -> str:
@@ -115,11 +130,20 @@ def name_of(said: str | None, media_type: str) -> str:
 def safe_name(said: str) -> str:
     """The last part of a path, NFC, with no control, format (bidi) or separator character, at most 255 bytes.
 
-    Too long a name is cut before its extension. Empty if nothing is left.
+    Too long a name is cut before its extension. Empty if nothing is left. A safe name is its own: what is taken out may
+    bring together what NFC composes, and so may the cut; therefore it is all done again until nothing changes.
     """
-    last = re.split(r"[/\\]", said)[-1]
-    name = "".join(map(_safe, unicodedata.normalize("NFC", last)))
-    return _cut(" ".join(name.split()).strip(". "))
+    name = _safer(re.split(r"[/\\]", said)[-1])
+    for _ in range(MOST_PASSES):
+        before, name = name, _safer(name)
+        if name == before:
+            break
+    return name
+
+
+def _safer(said: str) -> str:
+    name = "".join(map(_safe, unicodedata.normalize("NFC", said)))
+    return _cut(" ".join(unicodedata.normalize("NFC", name).split()).strip(". "))
 
 
 def name_in(url: str) -> str:

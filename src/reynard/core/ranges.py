@@ -5,15 +5,15 @@ from typing import Final
 
 from reynard.core.errors import RangeNotSatisfiable
 
-MOST_DIGITS: Final = 18
-_RANGE = re.compile(rf"(\d{{0,{MOST_DIGITS}}})-(\d{{0,{MOST_DIGITS}}})")
+MOST_DIGITS: Final = 18  # what has more is past the end of any file
+_RANGE = re.compile(r"([0-9]*)-([0-9]*)")
 
 
 def wanted(header: str | None, size: int) -> tuple[int, int] | None:
     """The first byte and the one past the last, of a file of `size` bytes; None for the whole.
 
-    A unit other than bytes is passed over, and of several ranges none is served alone: the whole file is, as RFC 9110
-    14.2 allows. Raises `RangeNotSatisfiable` for what is no range, or lies past the end.
+    What is no range is passed over, so is a unit other than bytes, and of several ranges none is served alone: the
+    whole file is, as RFC 9110 14.2 has it. Raises `RangeNotSatisfiable` for a range that lies past the end.
     """
     if header is None:
         return None
@@ -22,8 +22,10 @@ def wanted(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     found = _RANGE.fullmatch(ranges.strip())
     if found is None or not (found[1] or found[2]):
-        raise _unsatisfiable(size)
+        return None
     start, end = _bounds(found[1], found[2], size)
+    if found[1] and found[2] and end <= start:
+        return None  # it ends before it begins, and is invalid by RFC 9110 14.1.1
     if start >= min(end, size):
         raise _unsatisfiable(size)
     return start, min(end, size)
@@ -31,8 +33,13 @@ def wanted(header: str | None, size: int) -> tuple[int, int] | None:
 
 def _bounds(first: str, last: str, size: int) -> tuple[int, int]:
     if not first:
-        return max(size - int(last), 0), size
-    return int(first), int(last) + 1 if last else size
+        return max(size - _number(last), 0), size
+    return _number(first), _number(last) + 1 if last else size
+
+
+def _number(digits: str) -> int:
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= MOST_DIGITS else 10**MOST_DIGITS
 
 
 def matches(header: str | None, etag: str) -> bool:

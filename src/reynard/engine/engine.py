@@ -8,6 +8,7 @@ from reynard.core import ids
 from reynard.core.chat import encode
 from reynard.core.errors import (
     GenerationError,
+    InvalidParam,
     Overloaded,
     PermissionDenied,
     StreamExpired,
@@ -176,7 +177,13 @@ class Engine:
                 await asyncio.sleep(min(left, POLL_S))
 
     async def tasks(self, wanted: TaskFilter) -> TaskPage:
-        """A page of the caller's tasks."""
+        """A page of the caller's tasks. Raises `InvalidParam` if `after` is none of them."""
+        if wanted.after is not None:
+            last = await self._store.find(wanted.after)
+            if last is None or last[0].key_id != wanted.key_id:
+                raise InvalidParam(
+                    f"`after`: there is no task `{wanted.after[:80]}`; start anew without it.", param="after"
+                )
         page = await self._store.list_tasks(wanted)
         return TaskPage([(self._fresh(task), result) for task, result in page.tasks], page.has_more)
 

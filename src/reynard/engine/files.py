@@ -25,6 +25,7 @@ from reynard.core.files import SNIFFED, File
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.engine.jobs import Jobs
+from reynard.engine.shares import Shares
 from reynard.ports import store as ports
 from reynard.ports.blobs import BlobMissing, Blobs, BlobWriter
 from reynard.ports.clock import Chance, Clock
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 SWEEP_S: Final = 60.0
 SWEPT_AT_ONCE: Final = 100
 MOST_UPLOADS: Final = 64
+MOST_UPLOADS_OF_ONE_KEY: Final = MOST_UPLOADS // 4
 CLOCK_GRAIN_S: Final = 0.02  # a file's time may lag behind the clock by the grain of the kernel's own
 
 
@@ -105,7 +107,7 @@ class Files:
         self._chance = chance
         self._jobs = jobs
         self._public_url = public_url.rstrip("/")
-        self._uploads = 0
+        self._uploads = Shares(MOST_UPLOADS, MOST_UPLOADS_OF_ONE_KEY)
 
     def start(self) -> None:
         """From now on what expires goes; first, what an earlier process left half done."""
@@ -124,21 +126,8 @@ class Files:
         Raises `BodyTooLarge`, `InvalidParam` if nothing came, `StorageFull`, `Overloaded`, and what `parts` raises;
         then, and when it is cancelled, nothing is kept.
         """
-        with self._place():
-            token = files.token(self._chance.below)
-            blob = await self._blobs.create(files.blob_of(token))
-            try:
-                async with aclosing(parts):
-                    taken = await self._take(parts, blob)
-                said = offered()
-                file = self._file(said, taken, token, caller)
-            except BaseException:
-                await asyncio.shield(self._jobs.start(_drop(blob)))
-                raise
-            failure = await asyncio.shield(self._jobs.start(self._keep(blob, file, cleanup=said.cleanup)))
-        if failure is not None:
-            raise failure
-        return file
+        with self._place(caller):
+            return await self._upload(parts, offered, caller)
 
     async def upload_url(self, url: str, offered: Offered, caller: Key) -> File:
         """Keeps what the address leads to. Raises as `upload`, `InvalidParam`, and `GenerationError` if it cannot be
@@ -146,19 +135,35 @@ class Files:
         said = media.address(url, offered.param).said
         fetcher: Fetcher = self if self.owns(said) else self._fetcher
         name = offered.name if offered.name is not None else files.name_in(said)
-        async with fetcher.open(said, self.limits.max_bytes) as opened:
-            whole = Offered(param=offered.param, name=name, type=opened.type, cleanup=offered.cleanup)
-            return await self.upload(opened.parts(), lambda: whole, caller)
+        with self._place(caller):  # before anything is asked for
+            async with fetcher.open(said, self.limits.max_bytes) as opened:
+                whole = Offered(param=offered.param, name=name, type=opened.type, cleanup=offered.cleanup)
+                return await self._upload(opened.parts(), lambda: whole, caller)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if self._uploads >= MOST_UPLOADS:
-            raise Overloaded("As many uploads are under way as the gateway takes. Try again in a moment.")
-        self._uploads += 1
+    def _place(self, caller: Key) -> Iterator[None]:
+        if not self._uploads.take(1, caller.id):
+            raise Overloaded("As many uploads are under way as the gateway takes, or this key may have. Try again.")
         try:
             yield
         finally:
-            self._uploads -= 1
+            self._uploads.give_back(1, caller.id)
+
+    async def _upload(self, parts: AsyncGenerator[bytes, None], offered: Callable[[], Offered], caller: Key) -> File:
+        token = files.token(self._chance.below)
+        blob = await self._blobs.create(files.blob_of(token))
+        try:
+            async with aclosing(parts):
+                taken = await self._take(parts, blob)
+            said = offered()
+            file = self._file(said, taken, token, caller)
+        except BaseException:
+            await asyncio.shield(self._jobs.start(_drop(blob)))
+            raise
+        failure = await asyncio.shield(self._jobs.start(self._keep(blob, file, cleanup=said.cleanup)))
+        if failure is not None:
+            raise failure
+        return file
 
     async def _take(self, parts: AsyncIterator[bytes], blob: BlobWriter) -> Taken:
         digest, head, size = hashlib.sha256(), b"", 0
@@ -217,7 +222,7 @@ class Files:
     async def public(self, token: str, name: str) -> File:
         """The file of an address. Raises `FileNotFound`."""
         file = await self._store.file_by_token(token) if files.is_token(token) else None
-        if file is None or file.expires <= self._clock.now() or files.safe_name(name) != file.name:
+        if file is None or file.expires <= self._clock.now() or file.name not in (name, files.safe_name(name)):
             raise FileNotFound("There is no file at this address, or it is no longer kept.")
         return file
 
@@ -240,7 +245,7 @@ class Files:
         """See `ports.media.Fetcher`; for own addresses, and without the network."""
         async with AsyncExitStack() as stack:
             try:
-                file = await self.public(files.token_of(url, self._public_url) or "", files.name_in(url))
+                file = await self._of(url)
                 if file.size > limit:
                     raise GenerationError(
                         "media_too_large", f"A file has {file.size} bytes; at most {limit} are taken."
@@ -249,6 +254,17 @@ class Files:
             except (FileNotFound, StoreUnavailable) as error:
                 raise _unreadable() from error
             yield OpenedFile(file.type, pieces)
+
+    async def _of(self, url: str) -> File:
+        """The file of an own address. Raises `GenerationError`."""
+        try:
+            return await self.public(files.token_of(url, self._public_url) or "", files.name_in(url))
+        except FileNotFound as error:
+            raise GenerationError(
+                "media_fetch_failed",
+                "There is no file at one of the request's addresses here. Check the address; if the file's time is "
+                "over, upload it again.",
+            ) from error
 
     async def addressed(self, generation: Generation, caller: Key) -> Generation:
         """`generation` with files by address where it has ids. Raises `InvalidParam` for what is not the caller's."""
@@ -273,7 +289,11 @@ class Files:
         return file
 
     async def list(self, caller: Key, after: str | None, limit: int) -> FilePage:
-        """A page of the caller's files, newest first."""
+        """A page of the caller's files, newest first. Raises `InvalidParam` if `after` is none of them."""
+        if after is not None:
+            last = await self._store.find_file(after)
+            if last is None or last.key_id != caller.id:
+                raise InvalidParam(f"`after`: there is no file `{after[:80]}`; start anew without it.", param="after")
         page = await self._store.list_files(caller.id, after, limit)
         now = self._clock.now()
         return FilePage([file for file in page.files if file.expires > now], page.has_more)

@@ -28,6 +28,7 @@ from reynard.http import (
     tasks,
     uploads,
 )
+from reynard.http.bodies import Room
 from reynard.http.presence import ClientGone
 from reynard.http.requests import new_request_id
 from reynard.ports.clock import Clock
@@ -97,6 +98,7 @@ def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors
     app.state.jobs = jobs
     app.state.clock = clock
     app.state.max_body_bytes = max_body_bytes
+    app.state.room = Room(max_body_bytes)
     app.state.ping_s = PING_S
     shared = CORSMiddleware(
         app,

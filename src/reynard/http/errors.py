@@ -27,6 +27,7 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.TaskNotFound: (404, "not_found"),
     e.FileNotFound: (404, "not_found"),
     e.StreamNotAvailable: (404, "not_found"),
+    e.BodyStalled: (408, INVALID),
     e.UploadStalled: (408, INVALID),
     e.TaskAlreadyFinished: (409, "conflict"),
     CallCancelled: (409, "conflict"),
@@ -108,6 +109,8 @@ def response_of(error: ReynardError) -> Response:
         headers["retry-after"] = _seconds(retry_after_s)
     if status == 401:
         headers["www-authenticate"] = "Bearer"
+    if status == 408:
+        headers["connection"] = "close"  # RFC 9110 15.5.9
     if isinstance(error, e.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.size}"
     return answer(status, ErrorBody(error.message, kind, error.code, error.param), headers)

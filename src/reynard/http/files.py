@@ -74,7 +74,8 @@ async def read_file(request: Request) -> Response:
     headers = {"etag": etag, "cache-control": "private, max-age=3600"}
     if ranges.matches(asked.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    wanted = ranges.wanted(asked.get("range"), file.size) if ranges.is_current(asked.get("if-range"), etag) else None
+    is_part = request.method == "GET" and ranges.is_current(asked.get("if-range"), etag)  # RFC 9110 14.2: only there
+    wanted = ranges.wanted(asked.get("range"), file.size) if is_part else None
     start, end = wanted or (0, file.size)
     headers |= _described(file) | {"accept-ranges": "bytes", "content-length": str(end - start)}
     if wanted is not None:

@@ -27,7 +27,7 @@ FAILURES: Final = {
     "403": "The key may not do this, or keeps as much as it may.",
     "404": "There is no such thing, or it is another key's.",
     "405": "The path does not take the method.",
-    "408": "Nothing more came of the body for a minute.",
+    "408": "The body came too slowly.",
     "409": "The state of the task does not allow it.",
     "410": "The stream is no longer kept.",
     "413": "The body is too large.",
@@ -38,7 +38,7 @@ FAILURES: Final = {
     "503": "The gateway, or every provider, has no capacity now. `Retry-After` says when.",
     "504": "sync only: the provider did not answer in time.",
 }
-SUBMIT_FAILURES: Final = ("400", "401", "403", "409", "413", "415", "422", "502", "503", "504")
+SUBMIT_FAILURES: Final = ("400", "401", "403", "408", "409", "413", "415", "422", "502", "503", "504")
 MINIMAL_CHAT: Final = {
     "model": "smollm2-135m",
     "messages": [{"role": "user", "content": "Name the capital of France."}],
@@ -225,7 +225,7 @@ def _message() -> Json:
 
 
 def _count() -> Json:
-    failures = ("400", "401", "403", "413", "415", "422")
+    failures = ("400", "401", "403", "408", "413", "415", "422")
     return _anthropic("countTokens", "Roughly how many tokens a message is", _json(TokenCount), failures) | {
         "requestBody": _asked(CountRequest)
     }

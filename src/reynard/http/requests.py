@@ -4,12 +4,13 @@ import secrets
 from typing import Any
 
 from starlette.datastructures import State
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from reynard.core.errors import BodyTooLarge, InvalidParam, MalformedBody, UnsupportedEncoding
+from reynard.core.errors import BodyStalled, BodyTooLarge, InvalidParam, MalformedBody, UnsupportedEncoding
 from reynard.core.keys import Key
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
+from reynard.http.bodies import Incoming, Room
 from reynard.ports.clock import Clock
 
 
@@ -20,6 +21,7 @@ class Services(State):
     jobs: Jobs
     clock: Clock
     max_body_bytes: int
+    room: Room
     ping_s: float
 
 
@@ -32,9 +34,10 @@ def services(request: Request) -> Services:
 async def caller_of(request: Request) -> Key:
     """The key that calls: a bearer token, else what Anthropic's clients send. Raises `AuthenticationFailed`."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return await services(request).engine.access.authenticate(secret.strip())
-    return await services(request).engine.access.authenticate(request.headers.get("x-api-key"))
+    said = secret.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key")
+    caller = await services(request).engine.access.authenticate(said)
+    request.state.caller_id = caller.id
+    return caller
 
 
 def new_request_id() -> bytes:
@@ -45,7 +48,7 @@ def new_request_id() -> bytes:
 async def json_body(request: Request, most: int | None = None) -> bytes:
     """The body, of a bounded size: `most`, or as the settings have it.
 
-    Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`.
+    Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`, `BodyStalled`, `Overloaded`.
     """
     check_json(request)
     limit = services(request).max_body_bytes if most is None else most
@@ -53,7 +56,7 @@ async def json_body(request: Request, most: int | None = None) -> bytes:
     announced = announced_bytes(request)
     if announced is not None and announced > limit:
         raise _too_large(limit)
-    return await _read(request, limit)
+    return await _read(request, limit, announced or 0)
 
 
 def check_json(request: Request) -> None:
@@ -75,20 +78,31 @@ def announced_bytes(request: Request) -> int | None:
     return int(announced) if announced.isdigit() and len(announced) <= 18 else None
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+async def _read(request: Request, limit: int, announced: int) -> bytes:
+    """One message where the body is small, as most are."""
+    incoming = Incoming(request, BodyStalled)
+    part, more = await incoming.next()
+    size = len(part)
+    if size > limit:
+        raise _too_large(limit)
+    if not more:
+        return part
+    parts = [part]
+    with services(request).room.held(_caller_id(request), announced) as held:
+        held.grow(size)
+        while more:
+            part, more = await incoming.next()
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            held.grow(size)
+            parts.append(part)
+        return b"".join(parts)
+
+
+def _caller_id(request: Request) -> str:
+    found: str = getattr(request.state, "caller_id", "")
+    return found
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -22,6 +22,7 @@ REFUSAL: Final = (
 HEADERS_TOO_LARGE: Final = (
     b'{"error":{"message":"The headers are too large.","type":"invalid_request_error","code":"headers_too_large"}}'
 )
+NO_BODY: Final = b'{"error":{"message":"The body did not come.","type":"invalid_request_error","code":"body_stalled"}}'
 MAX_HEAD_BYTES: Final = 65_536
 CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for each byte of body
 HEAD_TIMEOUT_S: Final = 20
@@ -35,12 +36,16 @@ class CannotListen(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """Bounds what is no body: headers, trailers, and the wait for them. Every error is JSON, on every path."""
+    """Bounds what is no body: headers, trailers, and the wait for them and for a body to begin.
+
+    Every error is JSON, on every path.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request must come soon."""
         super().connection_made(transport)
         self._in_head = True
+        self._awaits_body = False  # the head has come, and neither a byte of the body nor the end
         self._began = False  # in the packet at hand: a message began, or its head came to its end
         self._framing = 0  # bytes of the message that are neither body nor in the packet it began in
         self._body_bytes = 0
@@ -83,13 +88,21 @@ class Protocol(HttpToolsProtocol):
         self._in_head = False
         self._began = True
         self._framing = 0
-        self._patience.cancel()
+        self._awaits_body = True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """See uvicorn."""
         self._body_bytes += len(body)
+        if self._awaits_body:
+            self._has_come()
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """See uvicorn."""
+        if self._awaits_body:
+            self._has_come()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP at all."""
@@ -102,8 +115,19 @@ class Protocol(HttpToolsProtocol):
         self._patience.cancel()
         self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
 
+    def _has_come(self) -> None:
+        """From here on `http.bodies` watches: most bodies are here at once, and need no watch."""
+        self._awaits_body = False
+        self._patience.cancel()
+
     def _give_up(self) -> None:
-        if (self._in_head or self._is_idle()) and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._awaits_body and self.pipeline:  # nothing is read until the request before it is answered
+            self._be_patient()
+        elif self._awaits_body and self.cycle is not None and not self.cycle.response_started:
+            self._refuse(b"408 Request Timeout", NO_BODY)
+        elif self._awaits_body or self._in_head or self._is_idle():
             self.transport.close()
 
     def _refuse(self, status: bytes, body: bytes) -> None:

@@ -1,12 +1,11 @@
 """`POST /v1/files/upload/{stream,base64,url}` (spec section 2.6). Bodies are read, and kept, as they come."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import Annotated, Final, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from reynard.core.decoding import decode
@@ -15,12 +14,12 @@ from reynard.core.files import File
 from reynard.core.keys import Key
 from reynard.engine.files import Offered, too_large
 from reynard.http.base64_upload import Base64Upload, Name
+from reynard.http.bodies import Incoming
 from reynard.http.multipart import MultipartUpload
 from reynard.http.presence import while_present
 from reynard.http.requests import announced_bytes, caller_of, check_json, check_plain, json_body, services
 
 JSON: Final = "application/json"
-PATIENCE_S: Final = 60.0
 OVERHEAD_BYTES: Final = 65_536
 LARGEST_URL_BODY: Final = 65_536
 
@@ -104,26 +103,16 @@ async def _taken(request: Request, form: Form, caller: Key, most: int) -> Respon
 
 async def _parts(request: Request, form: Form, most: int) -> AsyncGenerator[bytes, None]:
     """The file's bytes, asked for one message after the other: the client is read no faster than they are kept."""
+    incoming = Incoming(request, UploadStalled)
     size, more = 0, True
     while more:
-        body, more = await _received(request)
+        body, more = await incoming.next()
         size += len(body)
         if size > most:
             raise too_large(services(request).engine.files.limits.max_bytes)
         if part := form.feed(body):
             yield part
     form.finish()
-
-
-async def _received(request: Request) -> tuple[bytes, bool]:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            message = await request.receive()
-    except TimeoutError:
-        raise UploadStalled(f"Nothing came for {PATIENCE_S:g} seconds; the upload was given up.") from None
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnect
-    return message.get("body", b""), message.get("more_body", False)
 
 
 def _answer(request: Request, file: File) -> Response:

@@ -20,6 +20,8 @@ from reynard.storage.sqlite.writer import Writer
 SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_S: Final = 5.0
 MOST_LISTED_BYTES: Final = 8_000_000
+SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
+GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
 
 _encode = msgspec.json.Encoder().encode
 _generations = msgspec.json.Decoder(Generation)
@@ -116,7 +118,12 @@ class SQLiteStore(FileRows):
     async def beat(self, owner: str, until: float) -> None:
         """See the port."""
         sql = self._sql["beat"]
-        await self._writer.run(lambda connection: connection.execute(sql, (owner, until)).rowcount)
+
+        def beat(connection: sqlite3.Connection) -> None:
+            connection.execute(sql, (owner, until))
+            _give_back(connection)
+
+        await self._writer.run(beat)
 
     async def retire(self, owner: str) -> None:
         """See the port."""
@@ -173,6 +180,7 @@ def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=busy_timeout_s, cached_statements=64
     )
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # for a new file; one that has tables stays as it is
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -201,6 +209,13 @@ def _run(connection: sqlite3.Connection, script: str, version: int) -> None:
     for statement in queries.statements(script):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    """Some of the pages that large generations have left, to the file system; nothing in a file without auto-vacuum."""
+    spare = connection.execute("PRAGMA freelist_count").fetchone()[0] - SPARE_PAGES
+    for _ in range(min(spare, GIVEN_BACK_AT_ONCE)):  # one step, and page, each: the statement has no columns
+        connection.execute("PRAGMA incremental_vacuum(1)")
 
 
 def _task(row: Row) -> Task:
