@@ -51,6 +51,13 @@ def test_ask_streams_the_text(address: dict[str, str]) -> None:
     assert streamed.stdout.strip() == whole.stdout.strip() != ""
 
 
+@pytest.mark.parametrize("prompt", ["Hello", "Hello " * 20_000])
+def test_ask_knows_what_a_model_needs(address: dict[str, str], prompt: str) -> None:
+    limit = [] if len(prompt) < 100_000 else ["--max-tokens", "100"]
+    asked = reynard("ask", "claude-opus-4-6", "--no-stream", *limit, stdin=prompt, **address)
+    assert (asked.returncode, bool(asked.stdout.strip())) == (0, True), asked.stderr
+
+
 def test_ask_prints_the_completion_as_json(address: dict[str, str], tmp_path: Path, upstream: Upstream) -> None:
     picture = tmp_path / "p.png"
     picture.write_bytes(b"\x89PNG\r\n")

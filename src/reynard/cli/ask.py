@@ -14,6 +14,9 @@ from reynard.cli import settings as shared
 if TYPE_CHECKING:
     from reynard.client import Client
 
+PATH: Final = "/v1/llm/generations"
+LONGEST_PROMPT: Final = 100_000  # of a prompt form (spec section 1)
+LONGEST_SYSTEM: Final = 10_000
 SMALL_BYTES: Final = 262_144
 Files = tuple[str, ...]
 
@@ -26,6 +29,7 @@ Files = tuple[str, ...]
 @click.option("--audio", "audios", multiple=True, help="Audio: a file or a URL. May be repeated.")
 @click.option("--file", "documents", multiple=True, help="A document: a file or a URL. May be repeated.")
 @click.option("--system", help="Instructions for the model.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="The most tokens to produce.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole ChatCompletion as JSON.")
 @click.option("--no-stream", is_flag=True, help="Print the text when it is complete.")
 def ask(
@@ -36,6 +40,7 @@ def ask(
     audios: Files,
     documents: Files,
     system: str | None,
+    max_tokens: int | None,
     as_json: bool,
     no_stream: bool,
 ) -> None:
@@ -50,39 +55,49 @@ def ask(
         prompt = sys.stdin.read()
     if not prompt:
         raise click.UsageError("give a PROMPT, or pipe one in")
-    media = {"image_url": images, "video_url": videos, "audio_url": audios, "file_url": documents}
-    sources = [(kind, _source(given)) for kind, named in media.items() for given in named]
-    first = [{"role": "system", "content": system}] if system else []
-    shared.run(_ask(model, first, prompt, sources, whole=as_json or no_stream, as_json=as_json))
+    named = {"image": images, "video": videos, "audio": audios, "file": documents}
+    sources = {kind: [_source(given) for given in all_given] for kind, all_given in named.items() if all_given}
+    question = {"model": model, "prompt": prompt, "system_prompt": system, "max_tokens": max_tokens}
+    shared.run(_ask(question, sources, whole=as_json or no_stream, as_json=as_json))
 
 
-async def _ask(
-    model: str,
-    first: list[dict[str, Any]],
-    prompt: str,
-    sources: list[tuple[str, str | Path]],
-    *,
-    whole: bool,
-    as_json: bool,
-) -> None:
+async def _ask(question: dict[str, Any], sources: dict[str, list[str | Path]], *, whole: bool, as_json: bool) -> None:
     from reynard.client import Client
 
     client = Client(*shared.gateway_address())
-    blocks = [{"type": kind, kind: {"url": await _url(source, client)}} for kind, source in sources]
-    user = {"role": "user", "content": [{"type": "text", "text": prompt}, *blocks] if blocks else prompt}
-    body = {"model": model, "messages": [*first, user]}
+    media = {kind: [await _url(source, client) for source in given] for kind, given in sources.items()}
+    body = {**_form(question, media), "sync": True}
     if whole:
-        completion = await client.post("/v1/chat/completions", body)
+        completion = await client.post(PATH, body)
         content = completion["choices"][0]["message"].get("content") or ""
         click.echo(msgspec.json.encode(completion) if as_json else content)
         return
-    async for chunk in client.events("/v1/chat/completions", {**body, "stream": True}):
+    async for chunk in client.events(PATH, {**body, "stream": True}):
         for choice in chunk["choices"]:
             delta = choice["delta"]
             click.secho(delta.get("reasoning_content") or "", dim=True, nl=False)
             click.echo(delta.get("content") or "", nl=False)
             sys.stdout.flush()
     click.echo()
+
+
+def _form(question: dict[str, Any], media: dict[str, list[str]]) -> dict[str, Any]:
+    """The prompt form that fits, for there the gateway fills in what a model needs; else the custom form."""
+    is_short = len(question["prompt"]) <= LONGEST_PROMPT and len(question["system_prompt"] or "") <= LONGEST_SYSTEM
+    match media if is_short else None:
+        case {"image": images, **rest} if not rest:
+            return {**question, "image_urls": images}
+        case {"video": videos, **rest} if not rest:
+            return {**question, "video_urls": videos}
+        case {"audio": [audio], **rest} if not rest:
+            return {**question, "audio_url": audio}
+        case {} if not media:
+            return question
+    blocks = [{"type": f"{kind}_url", f"{kind}_url": {"url": url}} for kind, urls in media.items() for url in urls]
+    messages = [{"role": "user", "content": [{"type": "text", "text": question["prompt"]}, *blocks]}]
+    if question["system_prompt"]:
+        messages.insert(0, {"role": "system", "content": question["system_prompt"]})
+    return {"model": question["model"], "messages": messages, "max_tokens": question["max_tokens"]}
 
 
 def _source(given: str) -> str | Path:

@@ -49,8 +49,8 @@ WIRE: Final = (
     wire.UpgradeError,
 )
 FAILED: Final = (
-    "The gateway could not fetch a media address of the request. Check that it is a public http(s) address that "
-    "answers a plain GET with the file and status 200, without a login; or send the media as a data URI."
+    "The gateway could not fetch the address. Check that it is public (http or https) and answers a plain GET with the "
+    "file and status 200, without a login; or send the bytes themselves."
 )
 
 
@@ -237,5 +237,5 @@ def _failed(reason: str) -> GenerationError:
 def _too_large(limit: int) -> GenerationError:
     log.info("media was not fetched: too large")
     return GenerationError(
-        "media_too_large", f"The media at an address of the request has more than {limit} bytes. Send less."
+        "media_too_large", f"What the address leads to has more than {limit} bytes. Send less."
     )
