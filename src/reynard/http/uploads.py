@@ -21,7 +21,7 @@ from reynard.http.requests import announced_bytes, caller_of, check_json, check_
 
 JSON: Final = "application/json"
 OVERHEAD_BYTES: Final = 65_536
-LARGEST_URL_BODY: Final = 65_536
+LARGEST_URL_BODY: Final = 131_072  # an address of 8,192 characters, each escaped as JSON may
 
 
 class UrlForm(Struct, forbid_unknown_fields=True, kw_only=True):
