@@ -35,6 +35,7 @@ class Web:
     """Every address leads to the same picture."""
 
     type = "image/png"
+    size: int | None = None
 
     def owns(self, url: str) -> bool:
         return False

@@ -51,7 +51,7 @@ class Web:
     @asynccontextmanager
     async def open(self, url: str, limit: int) -> AsyncIterator[OpenedFile]:
         self.asked.append((url, limit))
-        yield OpenedFile("image/png", pieces(*self.parts))
+        yield OpenedFile("image/png", None, pieces(*self.parts))
 
 
 class House:
@@ -266,7 +266,7 @@ async def test_no_key_has_all_the_places(house: House) -> None:
     async def slow(url: str, limit: int) -> AsyncIterator[OpenedFile]:
         waiting.release()
         await hold.wait()
-        yield OpenedFile("image/png", pieces(b"x"))
+        yield OpenedFile("image/png", None, pieces(b"x"))
 
     house.web.open = slow  # type: ignore[method-assign]
     most = engine.MOST_UPLOADS // 4

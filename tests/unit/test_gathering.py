@@ -31,6 +31,7 @@ class Body:
     def __init__(self, data: bytes, media_type: str) -> None:
         self._data = data
         self.type = media_type
+        self.size = len(data)
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
         yield self._data[:10]
@@ -235,6 +236,22 @@ async def test_one_that_gives_up_waiting_leaves_no_trace() -> None:
     first.rest()
     for task in (first, second):
         task.let_go()
+    assert desk.gatherer.room.used == 0
+
+
+async def test_many_that_do_not_fit_side_by_side_all_come_to_their_turn() -> None:
+    names = {f"{name}{n}_png": (PNG, "") for name in "ab" for n in range(9)}
+    desk = Desk(Web(**names), max_held_bytes=250, fetches_at_once=64)
+
+    async def one(number: int) -> None:
+        task = desk.begin(*(("image", f"https://web.example/{name}{number}.png") for name in "ab"))
+        await task.resolve(route(Takes()))
+        await asyncio.sleep(0)
+        task.rest()
+        task.let_go()
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*map(one, range(9)))
     assert desk.gatherer.room.used == 0
 
 

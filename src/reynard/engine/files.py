@@ -73,6 +73,7 @@ class OpenedFile(Struct, frozen=True):
     """`ports.media.Opened`."""
 
     type: str
+    size: int | None
     pieces: AsyncGenerator[bytes, None]
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
@@ -253,7 +254,7 @@ class Files:
                 pieces = await stack.enter_async_context(self.read(file, 0, file.size))
             except (FileNotFound, StoreUnavailable) as error:
                 raise _unreadable() from error
-            yield OpenedFile(file.type, pieces)
+            yield OpenedFile(file.type, file.size, pieces)
 
     async def _of(self, url: str) -> File:
         """The file of an own address. Raises `GenerationError`."""

@@ -65,6 +65,10 @@ class Fetched(Struct, frozen=True):
     type: str
 
 
+class NoRoom(Exception):
+    """There is none at once, and it is another's turn to wait."""
+
+
 class Gatherer:
     """Fetches, holds and uploads for all tasks of this node, within the limits."""
 
@@ -185,7 +189,7 @@ class _Piece(Struct, frozen=True):
 class Gathered:
     """The media of one task."""
 
-    __slots__ = ("_fetched", "_gatherer", "_key_id", "_model", "_reserved", "_sources", "_trusted")
+    __slots__ = ("_fetched", "_gatherer", "_has_turn", "_key_id", "_model", "_reserved", "_sources", "_trusted")
 
     def __init__(self, gatherer: Gatherer, found: list[MediaSource], model: Model, key_id: str) -> None:
         self._gatherer = gatherer
@@ -195,6 +199,7 @@ class Gathered:
         for source in found:
             self._sources.setdefault(source.said, []).append(source)
         self._reserved = 0  # bytes of the attempt under way
+        self._has_turn = False  # to wait for room
         self._fetched: dict[str, Fetched] = {}  # in use by it, and worth keeping for the next
         self._trusted: list[UploadKey] = []  # uploads of before, that it relies on
 
@@ -220,7 +225,13 @@ class Gathered:
                 resolved[said] = as_said(alike[0])
             else:
                 wanted.append(alike)
-        pieces = await self._pieces(wanted)
+        try:
+            pieces = await self._pieces(wanted)
+        except NoRoom:
+            self._give_back()
+            async with self._gatherer.room.turn:
+                self._has_turn = True
+                pieces = [await self._piece(alike) for alike in wanted]
         size = sum(piece.size for piece in pieces)
         for piece in sorted(pieces, key=_size, reverse=True):
             if size > intake.inline_bytes:  # the largest go first
@@ -234,10 +245,14 @@ class Gathered:
 
     async def _pieces(self, wanted: list[list[MediaSource]]) -> list["_Piece"]:
         """All of them side by side; the first that fails ends the others."""
+        this = asyncio.current_task()
+        cancelled = 0 if this is None else this.cancelling()
         try:
             async with asyncio.TaskGroup() as group:
                 found = [group.create_task(self._piece(alike)) for alike in wanted]
         except ExceptionGroup as failed:
+            while this is not None and this.cancelling() > cancelled:
+                this.uncancel()  # Python 3.11's groups leave their own cancellation standing, and a timeout counts them
             raise failed.exceptions[0] from None
         return [piece.result() for piece in found]
 
@@ -273,8 +288,16 @@ class Gathered:
     async def _reserve(self, size: int) -> None:
         if self._reserved + size > self._gatherer.limits.max_held_bytes:
             raise too_large()
-        await self._gatherer.room.take(size)
+        if self._has_turn:
+            await self._gatherer.room.take(size)
+        elif not self._gatherer.room.take_now(size):
+            raise NoRoom
         self._reserved += size
+
+    def _give_back(self) -> None:
+        self._fetched = {}
+        self._gatherer.room.give(self._reserved)
+        self._reserved = 0
 
     def rest(self) -> None:
         """The attempt is over: what was fetched is held for the next one, the rest is given back."""
@@ -282,6 +305,7 @@ class Gathered:
         for said, fetched in self._fetched.items():
             self._gatherer.hold((id(self), said), fetched)
         self._fetched = {}
+        self._has_turn = False
         if self._reserved:
             self._gatherer.room.give(self._reserved - kept)
             self._reserved = 0
@@ -314,11 +338,13 @@ def checked_type(source: MediaSource, fetched: Fetched, model: Model) -> str:
 
 
 async def _read(fetcher: Fetcher, url: str, limit: int, reserve: Reserve) -> Fetched:
-    """The whole body, for which room is made as it comes."""
+    """The whole body, for which room is made before it comes; or as it comes, if nobody says how long it is."""
     parts: list[bytes] = []
     async with fetcher.open(url, limit) as opened:
+        await reserve(opened.size or 0)
         async for part in opened.parts():
-            await reserve(len(part))
+            if opened.size is None:
+                await reserve(len(part))
             parts.append(part)
         return Fetched(b"".join(parts), opened.type)
 

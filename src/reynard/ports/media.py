@@ -15,6 +15,11 @@ class Opened(Protocol):
         """As it was said; empty if nothing was."""
         ...
 
+    @property
+    def size(self) -> int | None:
+        """In bytes, if it was said."""
+        ...
+
     def parts(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes. Raises `GenerationError` (`media_fetch_failed`, `media_too_large`)."""
         ...

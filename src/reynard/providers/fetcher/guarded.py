@@ -121,11 +121,12 @@ class GuardedFetcher:
 class Body:
     """See `ports.media.Opened`."""
 
-    __slots__ = ("_deadline", "_limit", "_response", "_rules", "type")
+    __slots__ = ("_deadline", "_limit", "_response", "_rules", "size", "type")
 
     def __init__(self, response: wreq.Response, limit: int, deadline: float, rules: FetchRules) -> None:
         said = bytes(response.headers.get("content-type") or b"")
         self.type = said[:LONGEST_TYPE].decode("latin-1")
+        self.size: int | None = response.content_length
         self._response = response
         self._limit = limit
         self._deadline = deadline
@@ -236,6 +237,4 @@ def _failed(reason: str) -> GenerationError:
 
 def _too_large(limit: int) -> GenerationError:
     log.info("media was not fetched: too large")
-    return GenerationError(
-        "media_too_large", f"What the address leads to has more than {limit} bytes. Send less."
-    )
+    return GenerationError("media_too_large", f"What the address leads to has more than {limit} bytes. Send less.")
