@@ -19,11 +19,12 @@ class Quiet:
 
     def __init__(self) -> None:
         self.access = self
+        self.id = "key-1"
         self.waits: list[float] = []
         self.batches = [QUIET, QUIET, QUIET, LAST]
 
     async def authenticate(self, secret: str | None) -> Any:
-        return None
+        return self
 
     async def stream(self, task_id: str, caller: Any) -> Task:
         return Task(id=task_id, key_id="k", model="m", form="text", stream=True, created=0)
