@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,6 +6,12 @@ import httpx2
 import pytest
 
 from tests.processes import Gateway, Upstream, channel, running
+
+
+def pytest_collection_finish() -> None:
+    """The SDKs' types are hundreds of megabytes of objects that stay: the collector need not look at them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

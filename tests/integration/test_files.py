@@ -105,7 +105,7 @@ def test_an_empty_file_is_refused(client: httpx2.Client, gateway: Gateway, way: 
         ("base64", "application/json", b'{"file_data":"!"}', 422, "invalid_param"),
         ("url", "application/json", b"nonsense", 400, "invalid_json"),
         ("url", "application/json", b'{"url":"file:///etc/passwd"}', 422, "invalid_param"),
-        ("url", "application/json", b'{"url":"' + b"x" * 70_000 + b'"}', 413, "request_too_large"),
+        ("url", "application/json", b'{"url":"' + b"x" * 140_000 + b'"}', 413, "request_too_large"),
     ],
 )
 def test_bad_bodies(client: httpx2.Client, path: str, content_type: str, body: bytes, status: int, code: str) -> None:

@@ -353,6 +353,7 @@ def test_the_slow_are_given_up_and_hold_up_nobody(unguarded: Gateway, hostile: M
     assert max(ended.values()) < TIMEOUT_S + 4, ended
 
 
+@pytest.mark.proof
 def test_hints_without_end(unguarded: Gateway, hostile: MediaServer) -> None:
     began = time.monotonic()
     assert reason(ask(unguarded, hostile.url + "/hints-without-end")) == FAILED

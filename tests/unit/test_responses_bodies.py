@@ -54,7 +54,7 @@ def parsed(body: bytes) -> requests.Asked | None:
         return None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(BODY)
 def test_whatever_is_sent_is_parsed_or_refused(body: dict[str, Any]) -> None:
     parsed(json.dumps(body).encode())
