@@ -4,13 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 
-.PHONY: serve test check proof bench docs format lock clean
+.PHONY: serve test test-values test-processes check proof bench docs format lock clean
 
 serve: $(VENV)/serve.stamp
 	$(BIN)/reynard serve --port $(PORT)
 
+# Two at a time: what needs no process of its own, and what starts gateways and providers.
 test: $(VENV)/test.stamp
-	$(BIN)/pytest -m "not proof"
+	$(MAKE) --jobs 2 --output-sync test-values test-processes
+
+test-values: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof" tests/unit tests/golden tests/conformance tests/meta
+
+test-processes: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof" tests/integration tests/e2e tests/crash
 
 proof: $(VENV)/test.stamp
 	$(BIN)/pytest -m proof
