@@ -4,20 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
 
-.PHONY: serve test test-values test-processes check proof bench docs format lock clean
+.PHONY: serve test test-integration test-rest check proof bench docs format lock clean
 
 serve: $(VENV)/serve.stamp
 	$(BIN)/reynard serve --port $(PORT)
 
-# Two at a time: what needs no process of its own, and what starts gateways and providers.
+# Two at a time, which take about as long as each other.
 test: $(VENV)/test.stamp
-	$(MAKE) --jobs 2 --output-sync test-values test-processes
+	$(MAKE) --jobs 2 --output-sync test-integration test-rest
 
-test-values: $(VENV)/test.stamp
-	$(BIN)/pytest -m "not proof" tests/unit tests/golden tests/conformance tests/meta
+test-integration: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof" tests/integration
 
-test-processes: $(VENV)/test.stamp
-	$(BIN)/pytest -m "not proof" tests/integration tests/e2e tests/crash
+test-rest: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof" --ignore=tests/integration
 
 proof: $(VENV)/test.stamp
 	$(BIN)/pytest -m proof
