@@ -1,6 +1,7 @@
 """The files of the SQLite store."""
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,14 +13,15 @@ from reynard.storage.sqlite.writer import Writer
 Row = tuple[Any, ...]
 
 
-class FileRows:
+class FileRows(ABC):
     """`ports.store.Files`, over what the store has for all its rows."""
 
     _sql: Mapping[str, str]
     _writer: Writer
 
+    @abstractmethod
     def _rows(self, name: str, parameters: Any) -> Iterator[Row]:
-        raise NotImplementedError
+        """The rows of a named statement."""
 
     async def add_file(self, file: File, quota: int, *, cleanup: bool) -> list[File]:
         """See the port."""
