@@ -359,7 +359,7 @@ def _engine(
         public_url=settings.server.public_url,
     )
     gatherer = Gatherer(fetcher, files, clock, media_limits(settings))
-    failover = Failover(lambda: wiring.routes, gatherer, chance, RetryPolicy())
+    failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy())
     policy = RunPolicy()
     worker = Worker(
         f"worker-{secrets.token_hex(6)}",

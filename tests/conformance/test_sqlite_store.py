@@ -115,7 +115,7 @@ def _shape(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
     """Every table, index and trigger, with its text."""
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {(kind, name, " ".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows}
+    return {(kind, name, "".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows}
 
 
 def test_the_schema_is_what_the_migrations_come_to(tmp_path: Path) -> None:

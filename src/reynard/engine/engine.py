@@ -32,12 +32,12 @@ from reynard.core.task import (
     transition,
 )
 from reynard.engine.access import Access
-from reynard.engine.attempt import Sink
 from reynard.engine.failover import Failover
 from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.routes import Routes
-from reynard.engine.worker import Capacity, Run, Worker, identity_of, until_kept
+from reynard.engine.work import Sink
+from reynard.engine.worker import Capacity, Run, Worker, until_kept
 from reynard.ports.chunks import Batch, ChunkLog, StreamEnd
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.store import Store, TaskFilter, TaskPage
@@ -285,9 +285,7 @@ class Engine:
     async def _answer(self, run: Run, sink: Sink | None, keep: Keep) -> bytes:
         """Generates in the caller's own coroutine, and keeps the task with its end."""
         try:
-            completion = encode(
-                await self._failover.generate(run.generation, run.task.key_id, identity_of(run.task), sink)
-            )
+            completion = encode(await self._failover.generate(run.work, sink))
         except GenerationError as error:
             await self._end(run, Failed(TaskError.of(error)), None, keep)
             raise

@@ -11,7 +11,6 @@ from msgspec import Struct
 from reynard.core.chat import encode
 from reynard.core.errors import GenerationError, ReynardError, StoreUnavailable
 from reynard.core.generation import Generation, weight
-from reynard.core.ids import completion_id
 from reynard.core.task import (
     Cancelled,
     Completed,
@@ -25,9 +24,9 @@ from reynard.core.task import (
     TaskError,
     transition,
 )
-from reynard.engine.attempt import Identity
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
+from reynard.engine.work import Work
 from reynard.ports.chunks import ChunkLog
 from reynard.ports.clock import Clock
 from reynard.ports.store import Store
@@ -58,11 +57,12 @@ class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Run:
     """A task under way on this node."""
 
-    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "settling", "task", "weight")
+    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "settling", "task", "weight", "work")
 
     def __init__(self, task: Task, generation: Generation) -> None:
         self.task = task
         self.generation = generation
+        self.work = Work(task, generation)
         self.weight = weight(generation)
         self.job: asyncio.Task[object] | None = None  # set while it can be cancelled
         self.cancelling = False
@@ -85,11 +85,6 @@ async def until_kept(keep: Callable[[], Awaitable[T]], task_id: str) -> T:
         except StoreUnavailable:
             log.error("the store cannot keep the end of task %s yet", task_id)
             await asyncio.sleep(STORE_RETRY_S)
-
-
-def identity_of(task: Task) -> Identity:
-    """What the answer to `task` says of itself."""
-    return Identity(completion_id(task.id), int(task.created), task.model)
 
 
 class LogSink:
@@ -255,7 +250,7 @@ class Worker:
             if run.task.stream:
                 await self._chunks.open(run.task.id)
                 sink = LogSink(run, self._chunks)
-            completion = await self._failover.generate(run.generation, run.task.key_id, identity_of(run.task), sink)
+            completion = await self._failover.generate(run.work, sink)
             return Completed(), encode(completion)
         except GenerationError as error:
             return Failed(TaskError.of(error)), None
