@@ -12,10 +12,14 @@ LONGEST: Final = 255
 
 
 class Repeat(Struct, frozen=True):
-    """What a request is known again by. `name`: the header's value. `fingerprint`: of the path and the body."""
+    """What a request is known again by. `name`: the header's value. `fingerprint`: of the path and the body.
+
+    `instead_of`: the task of an earlier request of that name, which nobody was answered; this one takes its place.
+    """
 
     name: str
     fingerprint: bytes
+    instead_of: str | None = None
 
 
 class Repeated(ReynardError):

@@ -98,7 +98,7 @@ class TaskRows(Rows):
     def _known_by(self, connection: sqlite3.Connection, repeat: Repeat, task: Task) -> None:
         """Raises `Repeated`."""
         found = connection.execute(self._sql["repeated"], (task.key_id, repeat.name)).fetchone()
-        if found is not None and found[2] > task.created - KEPT_S:
+        if found is not None and found[1] != repeat.instead_of and found[2] > task.created - KEPT_S:
             raise Repeated(Repeat(repeat.name, found[0]), found[1])
         row = (task.key_id, repeat.name, repeat.fingerprint, task.id, task.created)
         connection.execute(self._sql["know_by"], row)
