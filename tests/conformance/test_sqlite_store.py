@@ -118,6 +118,14 @@ def _shape(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
     return {(kind, name, " ".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows}
 
 
+def test_a_claim_never_looks_at_all_that_wait(tmp_path: Path) -> None:
+    connection = _made(tmp_path / "plan.db", "schema.sql")
+    plan = connection.execute("EXPLAIN QUERY PLAN " + queries.load()["claim_tasks"], ("worker-a", 1.0, 10, 10))
+    scans = [step for *_, step in plan if step.startswith("SCAN tasks")]
+    connection.close()
+    assert scans == ["SCAN tasks USING COVERING INDEX tasks_processing"]
+
+
 def test_the_schema_is_what_the_migrations_come_to(tmp_path: Path) -> None:
     migrations = [f"migrations/{version:04d}.sql" for version in range(1, SCHEMA_VERSION + 1)]
     whole = _shape(_made(tmp_path / "whole.db", "schema.sql"))

@@ -55,8 +55,11 @@ class Tasks(Protocol):
         ...
 
     async def claim(self, owner: str, limit: int, max_bytes: int, now: float) -> list[tuple[Task, Generation | None]]:
-        """The oldest pending tasks, now `owner`'s: as many as have generations of `max_bytes` together, but one at
-        least. Concurrent claims never overlap.
+        """Pending tasks, now `owner`'s: as many as have generations of `max_bytes` together, but one at least.
+        Concurrent claims never overlap.
+
+        Keys take turns: a task's turn is its place among those of its key that wait, behind those that run. The least
+        turns are claimed, among equals the oldest tasks.
 
         None in place of a generation that cannot be read (another version of this program wrote it).
         """

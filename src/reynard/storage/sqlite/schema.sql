@@ -1,4 +1,4 @@
--- The whole schema, version 2 (PRAGMA user_version): what the migrations come to.
+-- The whole schema, version 3 (PRAGMA user_version): what the migrations come to.
 
 CREATE TABLE tasks (
     seq        INTEGER PRIMARY KEY,            -- in order of arrival: what lists page by
@@ -22,8 +22,8 @@ CREATE TABLE tasks (
 ) STRICT;
 
 CREATE INDEX tasks_of_key ON tasks (key_id, seq);
-CREATE INDEX tasks_pending ON tasks (seq) WHERE status = 'pending';
-CREATE INDEX tasks_processing ON tasks (owner) WHERE status = 'processing';
+CREATE INDEX tasks_pending ON tasks (key_id, seq, status) WHERE status = 'pending';
+CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'processing';
 
 CREATE TABLE workers (
     id          TEXT PRIMARY KEY,

@@ -17,7 +17,7 @@ from reynard.storage.sqlite import queries
 from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.writer import Writer
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 BUSY_TIMEOUT_S: Final = 5.0
 MOST_LISTED_BYTES: Final = 8_000_000
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
