@@ -43,19 +43,26 @@ class Failover:
         model = routes.catalogue.get(generation.model) or Model(id=generation.model)
         media = self._media.begin(generation, model, key_id)
         try:
-            return await self._walk(routes.ordered(generation, self._chance.uniform), generation, media, identity, sink)
+            ordered = routes.ordered(generation, self._chance.uniform)
+            return await self._walk(ordered, generation, key_id, media, identity, sink)
         finally:
             media.let_go()
 
     async def _walk(
-        self, routes: list[Route], generation: Generation, media: Gathered, identity: Identity, sink: Sink | None
+        self,
+        routes: list[Route],
+        generation: Generation,
+        key_id: str,
+        media: Gathered,
+        identity: Identity,
+        sink: Sink | None,
     ) -> Completion:
         failures: list[GenerationError] = []
         for turn in range(self._policy.rounds):
             again: list[Route] = []
             for route in routes:
                 try:
-                    return await _attempt(generation, route, media, identity, sink)
+                    return await _attempt(generation, route, key_id, media, identity, sink)
                 except GenerationError as failure:
                     failures.append(failure)
                     if not failure.failover:
@@ -80,13 +87,13 @@ class Failover:
 
 
 async def _attempt(
-    generation: Generation, route: Route, media: Gathered, identity: Identity, sink: Sink | None
+    generation: Generation, route: Route, key_id: str, media: Gathered, identity: Identity, sink: Sink | None
 ) -> Completion:
     try:
         request = route.codec.encode(generation, route.channel, await media.resolve(route))
         if sink is None:
-            return await attempt.complete(request, route, identity)
-        return await attempt.stream(request, route, identity, sink, shows_usage=generation.wants_usage)
+            return await attempt.complete(request, route, identity, key_id)
+        return await attempt.stream(request, route, identity, key_id, sink, shows_usage=generation.wants_usage)
     finally:
         media.rest()
 
