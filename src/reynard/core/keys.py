@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from reynard.core.ids import ALPHABET, Below, spelled
+from reynard.core.limits import Limits
 
 PREFIX: Final = "sk-"
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -28,6 +29,7 @@ class Key(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     expires: float | None = None
     revoked: float | None = None
+    limits: Limits = Limits()
 
     def is_good(self, now: float) -> bool:
         """Neither revoked nor expired."""

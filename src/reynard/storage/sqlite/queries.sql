@@ -92,6 +92,9 @@ DELETE FROM workers;
 -- name: add_key
 INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?);
 
+-- name: key_by_id
+SELECT body FROM keys WHERE id = ?;
+
 -- name: update_key
 UPDATE keys SET digest = ?, body = ? WHERE id = ? AND body = ?;
 
