@@ -38,9 +38,7 @@ def replayed(completion: Completion, *, shows_usage: bool) -> Iterator[Chunk]:
 
 
 def _said(choice: Choice) -> ChunkChoice:
-    return ChunkChoice(
-        index=choice.index, delta=_delta(choice.message), logprobs=choice.logprobs, finish_reason=None
-    )
+    return ChunkChoice(index=choice.index, delta=_delta(choice.message), logprobs=choice.logprobs, finish_reason=None)
 
 
 def _delta(message: Answer) -> Delta:

@@ -5,10 +5,13 @@ What is taken here for a task is given back with its end, or when it comes to no
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Final
+
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reynard.core import ids
+from reynard.core.catalogue import Price
 from reynard.core.errors import ModelNotSupported, PermissionDenied
 from reynard.core.forms import Options, Submission
 from reynard.core.generation import Generation
@@ -23,6 +26,8 @@ from reynard.engine.routes import Routes
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.limits import Limiter
 from reynard.ports.store import Store
+
+FREE: Final = Price()
 
 
 class Admitted(Struct, frozen=True):
@@ -151,7 +156,7 @@ class Admission:
         tokens = credits_ = 0
         for name in (generation.model, *options.fallback_models):
             model = catalogue.find(name)
-            if model.price.is_free and caller.limits.tpm is None:
+            if model.price == FREE and caller.limits.tpm is None:
                 continue
             expected = estimate(generation, model)
             tokens = max(tokens, expected.tokens)

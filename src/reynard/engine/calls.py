@@ -15,9 +15,21 @@ from reynard.core.idempotency import Repeat, Repeated
 from reynard.core.keys import Key
 from reynard.core.limits import Allowance
 from reynard.core.replay import replayed
-from reynard.core.task import Attempt, Cancelled, Claimed, Completed, Event, Failed, RunPolicy, Task, TaskError, transition
+from reynard.core.task import (
+    Attempt,
+    Cancelled,
+    Claimed,
+    Completed,
+    Event,
+    Failed,
+    RunPolicy,
+    Task,
+    TaskError,
+    transition,
+)
 from reynard.engine.admission import Admission, Admitted
 from reynard.engine.billing import Billing
+from reynard.engine.capacity import Capacity
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
 from reynard.engine.repeats import CallCancelled, First, Repeats, answer_of
@@ -74,8 +86,7 @@ class Calls:
         billing: Billing,
         clock: Clock,
         jobs: Jobs,
-        shares: Shares,
-        bytes_: Shares,
+        capacity: Capacity,
         policy: RunPolicy,
     ) -> None:
         self.runs: dict[str, Run] = {}
@@ -87,8 +98,8 @@ class Calls:
         self._billing = billing
         self._clock = clock
         self._jobs = jobs
-        self._places = shares
-        self._bytes = bytes_
+        self._places = Shares(capacity.max_sync, capacity.share_of(capacity.max_sync))
+        self._bytes = Shares(capacity.max_running_bytes, capacity.share_of(capacity.max_running_bytes))
         self._policy = policy
         self._stopping = False
 

@@ -108,10 +108,10 @@ class Engine:
     async def _accept(self, admitted: Admitted, repeat: Repeat | None) -> Task:
         """The task, stored."""
         task, generation = admitted.task, admitted.generation
-        if not self._worker.has_room_for(task.key_id):
+        if not self._worker.has_room:
             self._worker.check_queue(task.key_id)
             await self._store.insert(task, generation, limited=admitted.caller.limited, repeat=repeat)
-            self._worker.wake()
+            self._worker.wake(task.key_id)
             return task
         run = self._worker.reserve(self._after(task, Claimed(self._worker.id)), generation)
         try:

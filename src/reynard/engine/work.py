@@ -12,7 +12,6 @@ from reynard.core.generation import Generation
 from reynard.core.ids import completion_id
 from reynard.core.task import Attempt, Task
 
-
 BROKEN_OFF: Final = "error"
 """The finish reason of a choice that did not come to its end."""
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
-
-from msgspec import Struct
 
 from reynard.core.chat import encode
 from reynard.core.errors import GenerationError, Overloaded, ReynardError, StoreUnavailable
@@ -28,6 +27,7 @@ from reynard.core.task import (
 )
 from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
+from reynard.engine.capacity import Capacity
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
 from reynard.engine.run import STORE_RETRY_S, Run, in_time, until_kept
@@ -41,18 +41,6 @@ LEASE_S: Final = 30.0
 BEAT_S: Final = 10.0
 GIVE_BACK_S: Final = 5.0
 RECOVERED_AT_ONCE: Final = 500
-
-
-class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much a node takes on: tasks that run, tasks that wait in the store, calls that wait for their answer.
-
-    `max_running_bytes`: of the requests of all tasks and calls under way; the largest part is inline media.
-    """
-
-    max_running: int = 1_000
-    max_running_bytes: int = 512_000_000
-    max_pending: int = 100_000
-    max_sync: int = 5_000
 
 
 class LogSink:
@@ -103,7 +91,7 @@ class Worker:
         self.id = worker_id
         self.runs: dict[str, Run] = {}
         self.held_bytes = 0  # of the requests of `runs`
-        self.pending = 0  # tasks that wait in the store, as far as this node knows
+        self.pending: Counter[str] = Counter()  # tasks of each key that wait in the store, as far as this node knows
         self._store = store
         self._chunks = chunks
         self._failover = failover
@@ -141,13 +129,15 @@ class Worker:
             await asyncio.wait([run.ended for run in self.runs.values()], timeout=GIVE_BACK_S)
         await self._store.retire(self.id)
 
-    def has_room_for(self, key_id: str) -> bool:
+    @property
+    def has_room(self) -> bool:
         """Whether a new task may start at once: there is a place, and nobody waits for it longer."""
         return self._places > 0 and not self._behind.is_set() and not self._closed
 
     def check_queue(self, key_id: str) -> None:
         """Raises `Overloaded` if as many tasks wait as the gateway keeps."""
-        if self.pending >= self._capacity.max_pending:
+        most = self._capacity.max_pending
+        if self.pending.total() >= most or self.pending[key_id] >= self._capacity.share_of(most):
             raise Overloaded("As many tasks are waiting as the gateway keeps. Try again later.", retry_after_s=5)
 
     def reserve(self, task: Task, generation: Generation) -> Run:
@@ -177,9 +167,9 @@ class Worker:
             run.ended.set_result(None)
         self._room.set()
 
-    def wake(self) -> None:
-        """A pending task was stored."""
-        self.pending += 1
+    def wake(self, key_id: str) -> None:
+        """A pending task of that key was stored."""
+        self.pending[key_id] += 1
         self._behind.set()
 
     async def mark_read(self, run: Run) -> None:
@@ -233,9 +223,7 @@ class Worker:
             return Cancelled(bill), produced
         except Exception:
             log.exception("task %s failed inside the gateway", run.task.id)
-            return self._broken(
-                run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again.")
-            )
+            return self._broken(run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again."))
 
     async def _generated(self, run: Run) -> tuple[Event, bytes]:
         sink = None
@@ -303,7 +291,7 @@ class Worker:
     async def beat(self) -> None:
         """Renews the lease. Raises `StoreUnavailable`."""
         await self._store.beat(self.id, self._clock.now() + LEASE_S)
-        self.pending = await self._store.count_pending()
+        self.pending = Counter(await self._store.pending())
 
     async def _recover(self) -> None:
         """Takes up what dead workers left: back to pending, or to the end that is the truth about it."""
@@ -337,7 +325,7 @@ class Worker:
     async def _claim(self, room: int) -> None:
         free = self._capacity.max_running_bytes - self.held_bytes
         claimed = await self._store.claim(self.id, room, free, self._clock.now())
-        self.pending = max(0, self.pending - len(claimed))
+        self.pending -= Counter(task.key_id for task, _ in claimed)
         if len(claimed) == room or (claimed and self.pending):  # it may have stopped at the bytes
             self._behind.set()
         for task, generation in claimed:

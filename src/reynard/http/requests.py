@@ -6,8 +6,8 @@ from typing import Any
 from starlette.datastructures import State
 from starlette.requests import Request
 
-from reynard.core.errors import BodyStalled, BodyTooLarge, InvalidParam, MalformedBody, UnsupportedEncoding
 from reynard.core import idempotency
+from reynard.core.errors import BodyStalled, BodyTooLarge, InvalidParam, MalformedBody, UnsupportedEncoding
 from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.engine.calls import Ticket

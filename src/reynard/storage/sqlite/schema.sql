@@ -26,8 +26,8 @@ CREATE TABLE tasks (
 ) STRICT;
 
 CREATE INDEX tasks_of_key ON tasks (key_id, seq);
-CREATE INDEX tasks_pending ON tasks (seq) WHERE status = 'pending';
-CREATE INDEX tasks_processing ON tasks (owner) WHERE status = 'processing';
+CREATE INDEX tasks_pending ON tasks (key_id, seq, status) WHERE status = 'pending';
+CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'processing';
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
 
 CREATE TABLE workers (

@@ -128,9 +128,9 @@ class TaskRows(Rows):
         rows.sort(key=lambda row: row[-1])  # RETURNING promises no order
         return [(_task(row), _generation(row[RESULT])) for row in rows]
 
-    async def count_pending(self) -> int:
+    async def pending(self) -> Mapping[str, int]:
         """See the port."""
-        return int(self._value("count_pending"))
+        return dict(self._rows("pending", ()))
 
     async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:
         """See the port."""
