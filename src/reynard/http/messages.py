@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from reynard.core import tokens
+from reynard.core.catalogue import Model
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import NoAvailableModel, PermissionDenied, ReynardError, UnsupportedOptions
 from reynard.core.forms import Submission
@@ -58,13 +60,13 @@ async def count_tokens(request: Request) -> Response:
     """`POST /v1/messages/count_tokens`: an estimate, for a model that the key may use."""
     caller = await caller_of(request)
     asked = messages.parse_count(await json_body(request))
-    _check_model(request, asked.generation.model, caller)
-    count = TokenCount(messages.estimate(asked.generation))
+    model = _usable_model(request, asked.generation.model, caller)
+    count = TokenCount(tokens.of_prompt(asked.generation, model.media_tokens))
     return Response(msgspec.json.encode(count), headers=shapes.own_headers(request), media_type=JSON)
 
 
-def _check_model(request: Request, model_id: str, caller: Key) -> None:
-    """As a generation is checked, but for what it asks of the model."""
+def _usable_model(request: Request, model_id: str, caller: Key) -> Model:
+    """The model, checked as for a generation, but for what that asks of it."""
     routes = services(request).engine.routes
     model = routes.catalogue.find(model_id)
     if not caller.may_use(model_id):
@@ -73,6 +75,7 @@ def _check_model(request: Request, model_id: str, caller: Key) -> None:
         raise NoAvailableModel(
             f"No channel is configured for the model `{model_id}`. The gateway's operator can add one.", param="model"
         )
+    return model
 
 
 async def _without_hints(call: Call, generation: Generation, headers: dict[str, str]) -> bytes | None:
