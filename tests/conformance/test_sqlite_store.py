@@ -116,7 +116,7 @@ def _shape(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
     """Every table, index and trigger, with its text."""
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {(kind, name, " ".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows}
+    return {(kind, name, "".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows}
 
 
 def test_a_claim_never_looks_at_all_that_wait(tmp_path: Path) -> None:

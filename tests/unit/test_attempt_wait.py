@@ -8,8 +8,9 @@ import pytest
 
 from reynard.core.channels import Channel
 from reynard.core.errors import GenerationError
-from reynard.engine.attempt import Identity, complete
+from reynard.engine.attempt import complete
 from reynard.engine.routes import Route
+from reynard.engine.work import Identity
 from reynard.ports.transport import WireRequest
 from reynard.providers.gemini import GeminiCodec
 

@@ -138,6 +138,24 @@ class PermissionDenied(ReynardError):
     code = "permission_error"
 
 
+class InsufficientCredits(ReynardError):
+    """The key's balance does not cover what the request may cost (spec section 5)."""
+
+    code = "insufficient_quota"
+
+
+class IdempotencyMismatch(ReynardError):
+    """The Idempotency-Key stands for a request with another body (spec section 2.6)."""
+
+    code = "idempotency_mismatch"
+
+
+class IdempotencyInProgress(ReynardError):
+    """The call that the Idempotency-Key stands for is still under way (spec section 2.6)."""
+
+    code = "idempotency_in_progress"
+
+
 class StorageFull(ReynardError):
     """The file does not fit into what the key may keep (spec section 2.6)."""
 

@@ -29,6 +29,8 @@ class Key(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     expires: float | None = None
     revoked: float | None = None
+    limited: bool = False  # to its credits; what another key uses is recorded, and not refused
+    callback_url: str | None = None  # told of the end of its tasks, where a request names no other
     limits: Limits = Limits()
 
     def is_good(self, now: float) -> bool:

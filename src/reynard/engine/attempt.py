@@ -1,41 +1,20 @@
 """One attempt: one generation, one channel, one upstream call, with its clocks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Final, Protocol
-
-from msgspec import Struct
+from typing import Final
 
 from reynard.core.assembly import Assembly, says_nothing
 from reynard.core.chat import Chunk, Completion, encode
 from reynard.core.errors import GenerationError
 from reynard.engine.routes import Route
+from reynard.engine.work import Identity, Sink
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest, WireResponse
 
 MAX_ANSWER_BYTES: Final = 64_000_000
 MAX_ERROR_BYTES: Final = 64_000
 LINGER_S: Final = 0.5
-
-
-class Identity(Struct, frozen=True):
-    """What every piece of an answer says of itself, whoever produced it."""
-
-    id: str
-    created: int
-    model: str
-
-
-class Sink(Protocol):
-    """Where the chunks of a stream go."""
-
-    async def put(self, chunks: Sequence[bytes]) -> None:
-        """More chunks (JSON), in order."""
-        ...
-
-    async def restart(self) -> bool:
-        """Whether the stream may begin again from nothing: true only while nobody was handed a chunk of it."""
-        ...
 
 
 async def complete(request: WireRequest, route: Route, identity: Identity, key_id: str) -> Completion:
@@ -48,11 +27,18 @@ async def complete(request: WireRequest, route: Route, identity: Identity, key_i
 
 
 async def stream(
-    request: WireRequest, route: Route, identity: Identity, key_id: str, sink: Sink, *, shows_usage: bool
+    request: WireRequest,
+    route: Route,
+    identity: Identity,
+    key_id: str,
+    sink: Sink,
+    assembly: Assembly,
+    *,
+    shows_usage: bool,
 ) -> Completion:
-    """Chunk after chunk into `sink`; what they amounted to is returned. Raises `GenerationError`."""
+    """Chunk after chunk into `sink`; what they amounted to is in `assembly`, and returned. Raises `GenerationError`."""
     decoder = route.codec.stream_decoder()
-    delivery = _Delivery(identity, sink, shows_usage)
+    delivery = _Delivery(identity, sink, assembly, shows_usage)
     first_s = route.channel.first_byte_timeout_s
     async with _clocked(route, key_id, first_s) as clock, route.transport.send(request) as response:
         if response.status != 200:
@@ -83,8 +69,8 @@ class _Delivery:
 
     __slots__ = ("_identity", "_shows_usage", "_sink", "_size", "assembly")
 
-    def __init__(self, identity: Identity, sink: Sink, shows_usage: bool) -> None:
-        self.assembly = Assembly()
+    def __init__(self, identity: Identity, sink: Sink, assembly: Assembly, shows_usage: bool) -> None:
+        self.assembly = assembly
         self._identity = identity
         self._sink = sink
         self._shows_usage = shows_usage

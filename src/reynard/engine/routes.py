@@ -81,6 +81,10 @@ class Routes:
             )
         return with_defaults(generation, model, form)
 
+    def admitted(self, generation: Generation, form: Form, fallback_models: Sequence[str]) -> Generation:
+        """As `checked`, where a fallback may stand in for a model without a channel."""
+        return self.checked(generation, form)
+
     def ordered(self, generation: Generation, uniform: Uniform) -> list[Route]:
         """The routes that can carry the request, in the order in which to ask them; those that are full come last."""
         routes = {

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from reynard.core import errors as e
 from reynard.core.errors import GenerationError, ReynardError
-from reynard.engine.engine import CallCancelled
+from reynard.engine.repeats import CallCancelled
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.MalformedBody: (400, INVALID),
     e.InvalidMultipart: (400, INVALID),
     e.AuthenticationFailed: (401, "authentication_error"),
+    e.InsufficientCredits: (402, "insufficient_quota"),
     e.PermissionDenied: (403, "permission_error"),
     e.StorageFull: (403, "permission_error"),
     e.NotFound: (404, "not_found"),
@@ -31,6 +32,8 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.UploadStalled: (408, INVALID),
     e.TaskAlreadyFinished: (409, "conflict"),
     CallCancelled: (409, "conflict"),
+    e.IdempotencyMismatch: (409, "conflict"),
+    e.IdempotencyInProgress: (409, "conflict"),
     e.StreamExpired: (410, INVALID),
     e.BodyTooLarge: (413, INVALID),
     e.UnsupportedEncoding: (415, INVALID),

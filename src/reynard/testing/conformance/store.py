@@ -143,7 +143,7 @@ class StoreConformance:
         await store.insert(new_task(10_000, key_id="key-b"), GENERATION)
         taken = await store.claim("worker-a", 4, ROOM, NOW)
         assert [task.id for task, _ in taken] == [new_task(number).id for number in (0, 1, 2, 10_000)]
-        assert await store.count_pending() == 9_997
+        assert sum((await store.pending()).values()) == 9_997
 
     async def test_what_a_key_has_running_counts_against_it(self, store: Store) -> None:
         for number in range(3):
@@ -173,7 +173,7 @@ class StoreConformance:
         for number in range(4):
             await store.insert(new_task(number), GENERATION)
         await store.claim("worker-a", 1, ROOM, NOW)
-        assert await store.count_pending() == 3
+        assert sum((await store.pending()).values()) == 3
 
     async def test_a_task_taken_up_again_keeps_its_first_start(self, store: Store) -> None:
         task = claimed(new_task(1))
