@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 import httpx2
 
@@ -19,19 +19,41 @@ LOADED_MODEL = "gpt-5.5"
 UPSTREAM_KEY = "sk-upstream"
 
 
+class Ended(AssertionError):
+    """A process that was gone before it listened."""
+
+    def __init__(self, code: int, log: str) -> None:
+        super().__init__(f"it ended: {log}")
+        self.code = code
+
+
+class Spawned(Protocol):
+    """As much of `subprocess.Popen` as is used here."""
+
+    pid: int
+    stdout: IO[str] | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+
+
 class Process:
     """A server that prints where it listens."""
 
     def __init__(self, command: list[str], log: Path) -> None:
         self._log = log.open("ab")
+        self.popen = self._spawn(command)
+        self.said: list[str] = []
+        self.url = self._listening()
+
+    def _spawn(self, command: list[str]) -> Spawned:
         environment = {
             k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("REYNARD")
         }
-        self.popen = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment
         )
-        self.said: list[str] = []
-        self.url = self._listening()
 
     def _listening(self) -> str:
         assert self.popen.stdout is not None
@@ -39,8 +61,7 @@ class Process:
             self.said.append(line.strip())
             if line.startswith("listening on "):
                 return line.split()[-1]
-        self.close()
-        raise AssertionError(f"it ended: {Path(str(self._log.name)).read_text()}")
+        raise Ended(self.close(), Path(str(self._log.name)).read_text())
 
     def kill(self) -> None:
         """As the kernel does it."""

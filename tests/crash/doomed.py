@@ -1,0 +1,112 @@
+"""A gateway that dies where it is told to, with prices and a limited key, so that every request moves money."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from tests.crash.books import GRANTED, PRICE
+from tests.crash.clients import Crowd
+from tests.crash.gateway import Order, run
+from tests.processes import UPSTREAM_KEY, Ended, Gateway, Upstream
+
+from reynard.bootstrap import SystemChance, SystemClock, new_key, open_store
+from reynard.core.ledger import Entry
+
+ORDERS = "kill.json"
+MODELS = {"gpt-5.5": "gpt-5.5", "gpt-5.4": "gpt-5.4?fail.cut_stream_rate=0.5", "kimi-k2.6": "kimi?tokens=200&tokens_per_s=200"}
+HOOKS = "https://example.com/hooks"
+
+
+def config(upstream: Upstream) -> str:
+    """Channels to one that is quick, one that breaks off half of its streams, and one that takes its time."""
+    rows = []
+    for model, told in MODELS.items():
+        rows.append(
+            f'[[channels]]\nname = "{model}"\ndialect = "openai"\nbase_url = "{upstream.url}/v1"\nconcurrency = 512\n'
+            f'api_key = "{UPSTREAM_KEY}"\nmodels = [{{ id = "{model}", upstream = "{told}" }}]\n'
+            f'[[models]]\nid = "{model}"\nprice = {{ input = {PRICE["input"]}, output = {PRICE["output"]} }}\n'
+        )
+    return "".join(rows)
+
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.crash.gateway"])
+
+
+class Forked:
+    """A gateway forked from a process that has imported everything: it is there in a tenth of the time."""
+
+    def __init__(self, orders: str, command: list[str], log: str) -> None:
+        ours, theirs = _forks.Pipe(duplex=False)
+        self._process = _forks.Process(target=run, args=(theirs, orders, command, log))
+        self._process.start()
+        theirs.close()
+        self.pid = self._process.pid or 0
+        self.stdout: IO[str] | None = open(os.dup(ours.fileno()))  # noqa: SIM115 it is closed with the process
+        ours.close()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            self._process.kill()
+            raise AssertionError("it lives on")
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+
+class Doomed(Gateway):
+    """The real gateway, in a process that kills itself at a boundary when it is armed."""
+
+    def __init__(self, folder: Path, upstream: Upstream, order: Order | None = None) -> None:
+        self._orders = folder / ORDERS
+        self._orders.write_bytes(b"null")
+        if order is not None:
+            self.arm(order)
+        super().__init__(folder, config(upstream))
+
+    def _spawn(self, command: list[str]) -> Forked:
+        return Forked(str(self._orders), command, str(self._log.name))
+
+    def arm(self, order: Order) -> None:
+        """From here on."""
+        self._orders.write_bytes(msgspec.json.encode(order))
+
+    def die(self) -> None:
+        """Waits for the kill that was ordered."""
+        code = self.popen.wait(timeout=20)
+        self.close()
+        assert code == -signal.SIGKILL
+
+
+def dies_while_it_starts(folder: Path, upstream: Upstream, order: Order) -> None:
+    """A gateway that is killed at a boundary of its start, before it listens or soon after."""
+    try:
+        Doomed(folder, upstream, order).die()
+    except Ended as ended:
+        assert ended.code == -signal.SIGKILL, ended
+
+
+def crowd_of(gateway: Gateway, hooks: str = HOOKS) -> Crowd:
+    """Clients with a new limited key, and credits."""
+
+    async def make() -> str:
+        store = open_store(gateway.folder / "data")
+        secret, key = new_key(SystemChance(), SystemClock(), name="crowd", limited=True)
+        await store.add_key(key)
+        await store.post(Entry(key_id=key.id, kind="grant", amount=GRANTED, at=time.time()))
+        await store.close()
+        return secret
+
+    return Crowd(asyncio.run(make()), hooks)
