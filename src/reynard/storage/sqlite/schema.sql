@@ -29,6 +29,7 @@ CREATE INDEX tasks_of_key ON tasks (key_id, seq);
 CREATE INDEX tasks_pending ON tasks (seq) WHERE status = 'pending';
 CREATE INDEX tasks_processing ON tasks (owner) WHERE status = 'processing';
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
+CREATE INDEX tasks_with_result ON tasks (ended) WHERE result IS NOT NULL;
 
 CREATE TABLE workers (
     id          TEXT PRIMARY KEY,
@@ -137,7 +138,7 @@ CREATE TABLE chunks (                          -- of streams, a row a batch
     PRIMARY KEY (task_id, first)
 ) STRICT;
 
-CREATE INDEX chunks_written ON chunks (written);
+CREATE INDEX chunks_written ON chunks (written) WHERE first = 0;    -- when each stream began
 
 CREATE TABLE idempotency (
     key_id      TEXT NOT NULL,

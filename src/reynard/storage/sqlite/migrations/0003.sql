@@ -6,6 +6,7 @@ ALTER TABLE tasks ADD COLUMN bill BLOB;                              -- JSON; se
 ALTER TABLE tasks ADD COLUMN attempts BLOB;                          -- JSON; the upstream calls, there at the end
 
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
+CREATE INDEX tasks_with_result ON tasks (ended) WHERE result IS NOT NULL;
 
 CREATE TABLE ledger (                          -- append-only; `carry` stands for what is no longer kept
     seq     INTEGER PRIMARY KEY,
@@ -56,7 +57,7 @@ CREATE TABLE chunks (                          -- of streams, a row a batch
     PRIMARY KEY (task_id, first)
 ) STRICT;
 
-CREATE INDEX chunks_written ON chunks (written);
+CREATE INDEX chunks_written ON chunks (written) WHERE first = 0;    -- when each stream began
 
 CREATE TABLE idempotency (
     key_id      TEXT NOT NULL,
