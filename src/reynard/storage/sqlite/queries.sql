@@ -1,7 +1,7 @@
 -- name: insert_task
 INSERT INTO tasks (id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read,
-                   error, generation, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                   error, generation, result, terms, reserved, bill, attempts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: save_task
 UPDATE tasks
@@ -10,16 +10,19 @@ UPDATE tasks
 
 -- name: end_task
 UPDATE tasks
-   SET status = ?, attempt = ?, version = ?, started = ?, ended = ?, owner = NULL, error = ?, result = ?, generation = NULL
+   SET status = ?, attempt = ?, version = ?, started = ?, ended = ?, owner = NULL, error = ?, result = ?, bill = ?,
+       attempts = ?, generation = NULL
  WHERE id = ? AND version = ?;
 
 -- name: find_task
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, result
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, terms,
+       reserved, bill, result
   FROM tasks
  WHERE id = ?;
 
 -- name: list_tasks
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, result
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, terms,
+       reserved, bill, result
   FROM tasks
  WHERE key_id = :key_id
    AND seq < coalesce((SELECT seq FROM tasks WHERE id = :after AND key_id = :key_id), 9223372036854775807)
@@ -41,18 +44,47 @@ UPDATE tasks
                        WINDOW oldest AS (ORDER BY seq))
                 WHERE place = 1 OR bytes <= ?4)
 RETURNING id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
-          generation, seq;
+          terms, reserved, bill, generation, seq;
 
 -- name: count_pending
 SELECT count(*) FROM tasks WHERE status = 'pending';
 
 -- name: orphans
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, NULL
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, terms,
+       reserved, bill, NULL
   FROM tasks
  WHERE status = 'processing'
    AND owner <> ?
    AND owner NOT IN (SELECT id FROM workers WHERE lease_until > ?)
  LIMIT ?;
+
+-- name: find_attempts
+SELECT attempts FROM tasks WHERE id = ?;
+
+-- name: unfinished
+SELECT key_id, count(*) FROM tasks WHERE status IN ('pending', 'processing') GROUP BY key_id;
+
+-- name: repeated
+SELECT fingerprint, task_id, created FROM idempotency WHERE key_id = ? AND name = ?;
+
+-- name: know_by
+INSERT OR REPLACE INTO idempotency (key_id, name, fingerprint, task_id, created) VALUES (?, ?, ?, ?, ?);
+
+-- name: post_entry
+INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: account
+SELECT balance, reserved, used FROM accounts WHERE key_id = ?;
+
+-- name: add_usage
+INSERT INTO usage (day, key_id, model, tasks, completed, prompt_tokens, completion_tokens, cost)
+VALUES (?, ?, ?, 1, ?, ?, ?, ?)
+ON CONFLICT (day, key_id, model) DO UPDATE
+   SET tasks = tasks + 1, completed = completed + excluded.completed, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+       completion_tokens = completion_tokens + excluded.completion_tokens, cost = cost + excluded.cost;
+
+-- name: insert_delivery
+INSERT INTO deliveries (id, task_id, key_id, url, created, due, state, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: beat
 INSERT INTO workers (id, lease_until) VALUES (?, ?)
