@@ -87,6 +87,16 @@ async def until_kept(keep: Callable[[], Awaitable[T]], task_id: str) -> T:
             await asyncio.sleep(STORE_RETRY_S)
 
 
+async def opened(chunks: ChunkLog, task_id: str) -> None:
+    """An empty log; nothing is appended before the store has let go of what another run wrote."""
+    while True:
+        try:
+            return await chunks.open(task_id)
+        except StoreUnavailable:
+            log.error("the stream of task %s cannot begin yet", task_id)
+            await asyncio.sleep(STORE_RETRY_S)
+
+
 class LogSink:
     """The chunks of a durable stream, into the chunk log."""
 
@@ -110,7 +120,7 @@ class LogSink:
         if self._run.task.read:
             return False
         if self._written:
-            await self._chunks.open(self._run.task.id)
+            await opened(self._chunks, self._run.task.id)
             self._written = False
         return True
 
@@ -248,7 +258,7 @@ class Worker:
                 return (Cancelled() if run.cancelling else Released()), None
             sink = None
             if run.task.stream:
-                await self._chunks.open(run.task.id)
+                await opened(self._chunks, run.task.id)
                 sink = LogSink(run, self._chunks)
             completion = await self._failover.generate(run.work, sink)
             return Completed(), encode(completion)
@@ -263,6 +273,8 @@ class Worker:
     async def _settle(self, run: Run, event: Event, result: bytes | None) -> None:
         """Writes the end down, however long the store needs for it; nobody is told of it before."""
         task = transition(run.task, event, self._clock.now(), self._policy)
+        if task.stream and task.is_ended:  # an end that is on disk has all its chunks there
+            await until_kept(partial(self._chunks.flush, task.id), task.id)
         while not await self._kept(task, result):
             found = await until_kept(partial(self._store.find, task.id), task.id)
             if found is not None and found[0] == task:

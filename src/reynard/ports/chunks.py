@@ -40,7 +40,7 @@ class ChunkLog(Protocol):
     async def flush(self, task_id: str) -> None:
         """Returns when all that was appended is where it outlives the process, if this log has such a place.
 
-        A task's end is written after this, so that a completed stream is never found shorter. Raises `StoreUnavailable`.
+        A task's end is written after this: a completed stream is never found shorter. Raises `StoreUnavailable`.
         """
         ...
 

@@ -203,7 +203,7 @@ DELETE FROM idempotency
  WHERE (key_id, name) IN (SELECT key_id, name FROM idempotency WHERE created <= ? ORDER BY created LIMIT ?);
 
 -- name: entries_past
-SELECT seq, key_id
+SELECT seq, key_id, amount, cost, at
   FROM ledger
  WHERE seq < coalesce((SELECT seq FROM ledger WHERE at > :before ORDER BY seq LIMIT 1), 9223372036854775807)
    AND kind <> 'carry'
@@ -214,11 +214,8 @@ SELECT seq, key_id
  ORDER BY seq
  LIMIT :limit;
 
--- name: carry_of
-SELECT seq FROM ledger WHERE key_id = ? AND kind = 'carry' ORDER BY seq LIMIT 1;
-
--- name: entry_sums
-SELECT amount, cost, at FROM ledger WHERE seq = ?;
+-- name: carries
+SELECT seq, key_id, amount, cost, at FROM ledger WHERE key_id = ? AND kind = 'carry' AND seq <= ?;
 
 -- name: delete_entry
 DELETE FROM ledger WHERE seq = ?;

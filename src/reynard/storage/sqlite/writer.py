@@ -5,8 +5,9 @@ A commit costs an fsync (0.14 ms on the disk the design was measured on) whether
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 from reynard.core.errors import StoreUnavailable
@@ -16,6 +17,21 @@ Operation = Callable[[sqlite3.Connection], Any]
 
 MOST_WAITING: Final = 20_000
 MOST_IN_COMMIT: Final = 1_000
+
+
+@contextmanager
+def together(connection: sqlite3.Connection) -> Iterator[None]:
+    """For an operation of several statements: all of them count, or none."""
+    connection.execute("SAVEPOINT together")
+    try:
+        yield
+    except sqlite3.OperationalError:
+        raise  # the whole transaction is rolled back
+    except BaseException:
+        connection.execute("ROLLBACK TO together")
+        connection.execute("RELEASE together")
+        raise
+    connection.execute("RELEASE together")
 
 
 class Writer:
