@@ -243,7 +243,8 @@ class Retention(Protocol):
 
     async def fold_ledger(self, before: float, limit: int) -> int:
         """Ledger entries made by `before`, but for holds that have no end yet: a key's are replaced by one `carry` of
-        their sums, so that its entries still add up to its balance and to what it used."""
+        their sums, so that its entries still add up to its balance and to what it used. Those behind a younger one may
+        wait for it."""
         ...
 
 
