@@ -1,0 +1,98 @@
+"""A task's end is written behind the last of its chunks, whatever happens in between."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from reynard.core.chat import Completion
+from reynard.core.errors import StoreUnavailable
+from reynard.core.generation import Generation
+from reynard.core.messages import UserMessage
+from reynard.core.task import RunPolicy, Status, Task
+from reynard.engine import worker as workers
+from reynard.engine.failover import Failover
+from reynard.engine.jobs import Jobs
+from reynard.engine.work import Sink, Work
+from reynard.engine.worker import Capacity, Worker
+from reynard.ports.store import ChunkRow
+from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.chunks_written import WrittenChunkLog
+from reynard.storage.sqlite import SQLiteStore
+from reynard.testing.clock import FakeClock
+from reynard.testing.conformance.store import all_chunks, new_task
+
+GENERATION = Generation(model="gpt-5.5", messages=(UserMessage(content="Hi"),), max_tokens=16, stream=True)
+CHUNKS = [b'{"n":%d}' % number for number in range(30)]
+
+
+class Provider:
+    """Streams, and is done."""
+
+    async def generate(self, work: Work, sink: Sink) -> Completion:
+        for start in range(0, len(CHUNKS), 7):
+            await sink.put(CHUNKS[start : start + 7])
+        return Completion(id="c", created=1, model=work.generation.model, choices=[])
+
+
+class WatchedStore(SQLiteStore):
+    """Notes which chunks are on disk when an end comes; the first writes of chunks fail."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.failures = 0
+        self.seen: list[list[bytes]] = []
+        self.statuses: list[Status] = []
+
+    async def save(self, task: Task, *more: Any, **named: Any) -> bool:
+        if task.is_ended:
+            self.seen.append(await all_chunks(self, task.id))
+        return await super().save(task, *more, **named)
+
+    async def write_chunks(self, rows: Sequence[ChunkRow], now: float) -> None:
+        found = await self.find(rows[0].task_id)
+        assert found is not None
+        self.statuses.append(found[0].status)
+        if self.failures > 0:
+            self.failures -= 1
+            raise StoreUnavailable("full")
+        await super().write_chunks(rows, now)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[WatchedStore]:
+    opened = WatchedStore(tmp_path / "reynard.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+async def test_an_end_on_disk_has_all_its_chunks_there(
+    store: WatchedStore, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "STORE_RETRY_S", 0.0)
+    store.failures = failures
+    clock, jobs = FakeClock(), Jobs()
+    memory = MemoryChunkLog(clock, retention_s=900, max_bytes=1_000_000, max_stream_bytes=500_000)
+    chunks = WrittenChunkLog(memory, store, clock, write_delay_s=60, retention_s=900, max_bytes=1_000_000)
+    worker = Worker(
+        "worker-a",
+        store=store,
+        chunks=chunks,
+        failover=cast("Failover", Provider()),
+        clock=clock,
+        jobs=jobs,
+        capacity=Capacity(),
+        policy=RunPolicy(),
+    )
+    task = new_task(1, stream=True)
+    await store.insert(task, GENERATION)
+    await worker.start()
+    while (found := await store.find(task.id)) is None or not found[0].is_ended:
+        await asyncio.sleep(0)
+    assert found[0].status is Status.COMPLETED
+    assert store.seen == [CHUNKS]
+    assert store.statuses == [Status.PROCESSING] * (failures + 1)
+    await jobs.close()
