@@ -81,9 +81,7 @@ def test_a_stream_that_broke_is_paid_for_as_far_as_it_came(priced: Gateway, upst
     upstream.behave(tokens=40, fail={"cut_stream_rate": 1})
     with priced.client() as client:
         response = submit(client, text_request(max_tokens=100, sync=True, stream=True))
-        read = text_of(
-            [json.loads(line[6:]) for line in response.text.split("\n\n") if line.startswith('data: {"id"')]
-        )
+        read = text_of([json.loads(line[6:]) for line in response.text.split("\n\n") if line.startswith('data: {"id"')])
         assert read
         task = client.get(f"/v1/tasks/{response.headers['x-task-id']}", params={"include": "partial,attempts"}).json()
         assert (task["status"], task["results"]) == ("failed", None)
