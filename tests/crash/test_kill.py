@@ -56,10 +56,10 @@ def test_kill_while_200_tasks_run(folder: Path, upstream: Upstream) -> None:
         lost = ended[read_task["id"]]
         assert lost["error"]["code"] == "stream_interrupted"  # type: ignore[index]
         for offset in (0, len(read)):  # never other text
-            *chunks, (name, _, data) = events(client.get(read_task["stream"]["url"], params={"offset": offset}).text)
+            *replayed, (name, _, data) = events(client.get(read_task["stream"]["url"], params={"offset": offset}).text)
             assert (name, json.loads(data)["code"]) == ("error", "stream_interrupted")
             known = [events(block)[0] for block in read[offset:]]
-            assert all(one == other for one, other in zip(chunks, known, strict=False))
+            assert all(one == other for one, other in zip(replayed, known, strict=False))
         for task in tasks[2::40]:  # those that nobody had read begin again, whole
             if task["stream"]:
                 chunks = [

@@ -7,24 +7,33 @@ from typing import Any, cast
 
 import pytest
 
+from reynard.core.catalogue import Catalogue
 from reynard.core.chat import Completion
 from reynard.core.errors import StoreUnavailable
 from reynard.core.generation import Generation
 from reynard.core.messages import UserMessage
 from reynard.core.task import RunPolicy, Status, Task
-from reynard.engine import worker as workers
+from reynard.engine import run
+from reynard.engine.admission import Admission
+from reynard.engine.billing import Billing
+from reynard.engine.capacity import Capacity
 from reynard.engine.failover import Failover
+from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
+from reynard.engine.routes import Routes
 from reynard.engine.work import Sink, Work
-from reynard.engine.worker import Capacity, Worker
+from reynard.engine.worker import Worker
+from reynard.ports.clock import Chance
 from reynard.ports.store import ChunkRow
 from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.chunks_written import WrittenChunkLog
+from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.sqlite import SQLiteStore
 from reynard.testing.clock import FakeClock
 from reynard.testing.conformance.store import all_chunks, new_task
 
 GENERATION = Generation(model="gpt-5.5", messages=(UserMessage(content="Hi"),), max_tokens=16, stream=True)
+ROUTES = Routes(Catalogue(()), ())
 CHUNKS = [b'{"n":%d}' % number for number in range(30)]
 
 
@@ -34,6 +43,7 @@ class Provider:
     async def generate(self, work: Work, sink: Sink) -> Completion:
         for start in range(0, len(CHUNKS), 7):
             await sink.put(CHUNKS[start : start + 7])
+        work.journal.model = work.generation.model
         return Completion(id="c", created=1, model=work.generation.model, choices=[])
 
 
@@ -72,7 +82,7 @@ async def store(tmp_path: Path) -> AsyncIterator[WatchedStore]:
 async def test_an_end_on_disk_has_all_its_chunks_there(
     store: WatchedStore, failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "STORE_RETRY_S", 0.0)
+    monkeypatch.setattr(run, "STORE_RETRY_S", 0.0)
     store.failures = failures
     clock, jobs = FakeClock(), Jobs()
     memory = MemoryChunkLog(clock, retention_s=900, max_bytes=1_000_000, max_stream_bytes=500_000)
@@ -82,6 +92,15 @@ async def test_an_end_on_disk_has_all_its_chunks_there(
         store=store,
         chunks=chunks,
         failover=cast("Failover", Provider()),
+        admission=Admission(
+            store=store,
+            limiter=MemoryLimiter(clock),
+            files=cast("Files", None),
+            routes=lambda: ROUTES,
+            clock=clock,
+            chance=cast("Chance", None),
+        ),
+        billing=Billing(lambda: ROUTES),
         clock=clock,
         jobs=jobs,
         capacity=Capacity(),
