@@ -54,7 +54,9 @@ async def test_every_batch_of_a_folded_ledger_adds_up(store: SQLiteStore, path: 
     await store.insert(running, GENERATION)
     for number in range(40):
         key_id = "key-a" if number % 3 else "key-b"
-        await store.insert(ended_at(NOW + number, replace(costly(number), key_id=key_id)), None, RESULT)
+        await store.insert(
+            ended_at(NOW + number, replace(costly(number), key_id=key_id, created=NOW + number - 3)), None, RESULT
+        )
     while await store.fold_ledger(NOW + 30, 7):
         assert ask(path, SUMS) == ask(path, ACCOUNTS)
     kinds = dict(ask(path, "SELECT kind, count(*) FROM ledger GROUP BY kind"))

@@ -120,11 +120,23 @@ class TestWrittenChunkLog(DurableChunkLogConformance):
         first = asyncio.create_task(log.write())
         await asyncio.sleep(0)
         await log.append("t", [b"1", b"2"])
+        rows.gate.set()
+        await first
+        assert rows.written == [[("t", 0, 1)]]
+        await log.write()
+        assert rows.written == [[("t", 0, 1)], [("t", 1, 2)]]
+
+    async def test_what_is_being_written_is_not_written_twice(self, log: WrittenChunkLog, rows: Rows) -> None:
+        rows.gate = asyncio.Event()
+        await log.open("t")
+        await log.append("t", [b"0"])
         flushed = asyncio.create_task(log.flush("t"))
         await asyncio.sleep(0)
+        others = [asyncio.create_task(work) for work in (log.write(), log.flush("t"))]
+        await asyncio.sleep(0)
         rows.gate.set()
-        await asyncio.gather(first, flushed)
-        assert rows.written == [[("t", 0, 1)], [("t", 1, 2)]]
+        await asyncio.gather(flushed, *others)
+        assert rows.written == [[("t", 0, 1)]]
 
     async def test_the_loop_writes_by_itself_and_again_when_it_can(
         self, log: WrittenChunkLog, rows: Rows, monkeypatch: pytest.MonkeyPatch
@@ -163,9 +175,11 @@ class TestWrittenChunkLog(DurableChunkLogConformance):
     async def test_a_write_under_way_when_a_stream_begins_anew_leaves_nothing(
         self, log: WrittenChunkLog, rows: Rows, clock: FakeClock
     ) -> None:
-        rows.gate = asyncio.Event()
         await log.open("t")
-        await log.append("t", [b"old", b"text"])
+        await log.append("t", [b"old"])
+        await log.write()
+        rows.gate = asyncio.Event()
+        await log.append("t", [b"text"])
         first = asyncio.create_task(log.write())
         await asyncio.sleep(0)
         begun = asyncio.create_task(log.open("t"))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -12,17 +13,19 @@ from reynard.core.chat import Completion
 from reynard.core.errors import StoreUnavailable
 from reynard.core.generation import Generation
 from reynard.core.messages import UserMessage
-from reynard.core.task import RunPolicy, Status, Task
+from reynard.core.task import Lost, Read, RunPolicy, Status, Task, transition
 from reynard.engine import run
 from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
 from reynard.engine.capacity import Capacity
+from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover
 from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.routes import Routes
 from reynard.engine.work import Sink, Work
 from reynard.engine.worker import Worker
+from reynard.ports.chunks import Batch, StreamEnd
 from reynard.ports.clock import Chance
 from reynard.ports.store import ChunkRow
 from reynard.storage.chunks_memory import MemoryChunkLog
@@ -30,7 +33,7 @@ from reynard.storage.chunks_written import WrittenChunkLog
 from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.sqlite import SQLiteStore
 from reynard.testing.clock import FakeClock
-from reynard.testing.conformance.store import all_chunks, new_task
+from reynard.testing.conformance.store import all_chunks, claimed, new_task
 
 GENERATION = Generation(model="gpt-5.5", messages=(UserMessage(content="Hi"),), max_tokens=16, stream=True)
 ROUTES = Routes(Catalogue(()), ())
@@ -115,3 +118,33 @@ async def test_an_end_on_disk_has_all_its_chunks_there(
     assert store.seen == [CHUNKS]
     assert store.statuses == [Status.PROCESSING] * (failures + 1)
     await jobs.close()
+
+
+async def test_a_stream_that_was_read_does_not_begin_anew_before_its_worker_is_missed(store: WatchedStore) -> None:
+    clock = FakeClock()
+    memory = MemoryChunkLog(clock, retention_s=900, max_bytes=1_000_000, max_stream_bytes=500_000)
+    chunks = WrittenChunkLog(memory, store, clock, write_delay_s=60, retention_s=900, max_bytes=1_000_000)
+    read, unread = (claimed(new_task(number, stream=True), "worker-dead") for number in (1, 2))
+    for task in (read, unread):
+        await store.insert(task, GENERATION)
+        await store.write_chunks([ChunkRow(task.id, 0, CHUNKS)], clock.now())
+    read = transition(read, Read(), clock.now(), RunPolicy())
+    assert await store.save(read)
+    engine = Engine(
+        store=store,
+        chunks=chunks,
+        worker=cast("Worker", SimpleNamespace(runs={})),
+        clock=clock,
+        policy=RunPolicy(),
+        **dict.fromkeys(("calls", "admission", "repeats", "access", "files", "routes"), cast("Any", None)),
+    )
+    for task in (read, unread):
+        assert await engine.read(task.id, 0, 0.0) == Batch(())
+    assert await all_chunks(store, read.id) == CHUNKS
+    assert await all_chunks(store, unread.id) == []
+
+    lost = transition(read, Lost(), clock.now(), RunPolicy())
+    assert await store.save(lost)
+    await chunks.close_stream(lost.id, error=lost.error)
+    assert await engine.read(read.id, 3, 0.0) == Batch(CHUNKS[3:], StreamEnd(len(CHUNKS), lost.error))
+    assert await engine.read(read.id, 99, 0.0) == Batch((), StreamEnd(len(CHUNKS), lost.error))
