@@ -13,9 +13,9 @@ from reynard.core import tokens
 from reynard.core.catalogue import Model, Price
 from reynard.core.chat import Completion, Usage
 from reynard.core.generation import Generation
+from reynard.core.ledger import MICRO
 from reynard.core.reasoning import wish
 
-MICRO: Final = 1_000_000
 MOST_TOKENS: Final = 100_000_000
 """Tokens of a prompt or of an answer that are charged, at the most: many times what any model reads or writes. Whoever
 says more is wrong, client or provider."""
@@ -59,7 +59,7 @@ def counted(generation: Generation, model: Model, completion: Completion) -> Usa
     """What a generation used, counted here, for a provider that did not say. Never raises."""
     prompt = _bounded(tokens.of_prompt(generation, model.media_tokens))
     answer = _bounded(tokens.of_answer(completion, model.media_tokens))
-    return Usage(prompt_tokens=prompt, completion_tokens=answer, total_tokens=prompt + answer)
+    return Usage(prompt_tokens=prompt, completion_tokens=answer, total_tokens=prompt + answer, estimated=True)
 
 
 def _longest(generation: Generation, model: Model) -> int:
