@@ -236,7 +236,10 @@ class Calls:
         await self._end(run, Failed(error, bill), produced, keep)
 
     async def _end(self, run: Run, event: Event, result: bytes | None, keep: Keep) -> None:
-        """The end, kept however long the store needs; the client waits for a bounded time. Raises `StoreUnavailable`."""
+        """The end, kept however long the store needs; how long the client waits is bounded.
+
+        Raises `StoreUnavailable`.
+        """
         run.job = None
         keeping = self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep))
         done, _ = await asyncio.wait((keeping,), timeout=KEEP_S)

@@ -1,13 +1,13 @@
 """The gateway's use cases. `http` translates to and from these calls; another protocol would need nothing else."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from reynard.core.errors import InvalidParam, StreamExpired, StreamNotAvailable, TaskAlreadyFinished, TaskNotFound
 from reynard.core.forms import Submission
 from reynard.core.idempotency import Repeat, Repeated
 from reynard.core.keys import Key
-from reynard.core.task import Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
+from reynard.core.task import Attempt, Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
 from reynard.engine.access import Access
 from reynard.engine.admission import Admission, Admitted
 from reynard.engine.calls import Calls, Ticket
@@ -137,6 +137,11 @@ class Engine:
                 await asyncio.wait((run.ended,), timeout=left)
             else:  # it waits in the store, for this node or another
                 await asyncio.sleep(min(left, POLL_S))
+
+    async def attempts(self, task: Task) -> Sequence[Attempt]:
+        """The upstream calls of a task so far, oldest first."""
+        run = self._live(task.id)
+        return await self._store.attempts(task.id) if run is None else run.work.journal.attempts
 
     async def tasks(self, wanted: TaskFilter) -> TaskPage:
         """A page of the caller's tasks. Raises `InvalidParam` if `after` is none of them."""

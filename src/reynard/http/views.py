@@ -66,7 +66,7 @@ class TaskView(Struct, kw_only=True):
     error: TaskErrorView | None
     usage: UsageView | UnsetType = UNSET
     attempts: list[AttemptView] | UnsetType = UNSET
-    partial: Raw | None | UnsetType = UNSET
+    partial: Raw | UnsetType | None = UNSET
 
 
 class TaskList(Struct, kw_only=True):
@@ -82,18 +82,19 @@ def submitted(task: Task) -> bytes:
     return msgspec.json.encode(_view(replace(task, status=Status.PENDING, started=None, error=None), None, 0.0))
 
 
-def queried(found: Found, caller: Key, now: float, attempts: Sequence[Attempt] | None = None) -> bytes:
+def queried(found: Found, caller: Key, now: float) -> bytes:
     """The answer to a query."""
-    shown = view(found, caller, now)
-    if attempts is not None:
-        shown.attempts = [_attempt(attempt) for attempt in attempts]
-    return msgspec.json.encode(shown)
+    return msgspec.json.encode(view(found, caller, now))
 
 
-def with_partial(shown: TaskView, result: bytes | None) -> TaskView:
-    """What was produced before a task failed or was cancelled (`?include=partial`)."""
+def with_attempts(shown: TaskView, attempts: Sequence[Attempt]) -> None:
+    """The upstream calls too (`?include=attempts`)."""
+    shown.attempts = [AttemptView(**msgspec.structs.asdict(attempt)) for attempt in attempts]
+
+
+def with_partial(shown: TaskView, result: bytes | None) -> None:
+    """What was produced before a task failed or was cancelled, too (`?include=partial`)."""
     shown.partial = None if result is None or shown.status == "completed" else Raw(result)
-    return shown
 
 
 def view(found: Found, caller: Key, now: float) -> TaskView:
@@ -131,7 +132,3 @@ def _usage(task: Task, caller: Key) -> UsageView:
 def credits_of(amount: int) -> Raw:
     """Micro-credits as a JSON number of credits, exact."""
     return Raw(shown_credits(amount).encode())
-
-
-def _attempt(attempt: Attempt) -> AttemptView:
-    return AttemptView(**msgspec.structs.asdict(attempt))

@@ -90,7 +90,7 @@ class Tasks(Protocol):
         Concurrent claims never overlap.
 
         Keys take turns: a task's turn is its place among those of its key that wait, behind those that run. The least
-        turns are claimed, among equals the oldest tasks.
+        turns are claimed, among equals that of the key that was claimed of longest ago, and then the oldest.
 
         None in place of a generation that cannot be read (another version of this program wrote it).
         """

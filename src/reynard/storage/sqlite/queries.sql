@@ -47,18 +47,19 @@ waiting (key_id) AS (
 running (key_id, tasks) AS MATERIALIZED (
     SELECT key_id, count(*) FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' GROUP BY key_id
 ),
-line (turn, seq, key_id) AS (
+line (turn, last, seq, key_id) AS (
     SELECT 1 + coalesce(running.tasks, 0),
+           coalesce((SELECT last FROM turns WHERE key_id = waiting.key_id), 0.0),
            (SELECT min(seq) FROM tasks WHERE status = 'pending' AND key_id = waiting.key_id),
            waiting.key_id
       FROM waiting LEFT JOIN running ON running.key_id = waiting.key_id
      WHERE waiting.key_id IS NOT NULL
     UNION ALL
-    SELECT line.turn + 1, next.seq, line.key_id
+    SELECT line.turn + 1, line.last, next.seq, line.key_id
       FROM line JOIN tasks AS next
         ON next.seq = (SELECT min(seq) FROM tasks
                         WHERE status = 'pending' AND key_id = line.key_id AND seq > line.seq)
-     ORDER BY 1, 2
+     ORDER BY 1, 2, 3
      LIMIT ?3
 )
 UPDATE tasks
@@ -66,7 +67,7 @@ UPDATE tasks
  WHERE seq IN (SELECT seq
                  FROM (SELECT line.seq, row_number() OVER fair AS place, sum(length(generation)) OVER fair AS bytes
                          FROM line JOIN tasks USING (seq)
-                       WINDOW fair AS (ORDER BY turn, line.seq))
+                       WINDOW fair AS (ORDER BY turn, last, line.seq))
                 WHERE place = 1 OR bytes <= ?4)
 RETURNING id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
           terms, reserved, bill, generation, seq;

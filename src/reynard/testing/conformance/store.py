@@ -12,6 +12,7 @@ from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.messages import UserMessage
 from reynard.core.task import (
+    Cancelled,
     Claimed,
     Completed,
     Failed,
@@ -154,6 +155,16 @@ class StoreConformance:
         assert [task.id for task, _ in taken] == [new_task(number).id for number in (6, 7)]
         taken = await store.claim("worker-a", 2, ROOM, NOW)
         assert [task.id for task, _ in taken] == [new_task(number).id for number in (3, 8)]
+
+    async def test_where_there_is_one_place_keys_still_take_turns(self, store: Store) -> None:
+        for number in range(9):
+            await store.insert(new_task(number, key_id="key-a" if number < 6 else "key-b"), GENERATION)
+        seen: list[str] = []
+        for second in range(6):
+            [(task, _)] = await store.claim("worker-a", 1, ROOM, NOW + second)
+            await store.save(transition(task, Cancelled(), NOW + second, POLICY))
+            seen.append(task.id)
+        assert seen == [new_task(number).id for number in (0, 6, 1, 7, 2, 8)]
 
     async def test_bytes_bound_a_claim_in_the_order_of_the_turns(self, store: Store) -> None:
         for number in range(4):

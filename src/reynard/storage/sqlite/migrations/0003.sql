@@ -97,3 +97,13 @@ CREATE TABLE delivery_log (
 ) STRICT;
 
 CREATE INDEX delivery_log_of ON delivery_log (delivery_id, seq);
+
+CREATE TABLE turns (                           -- when a key last had a pending task claimed
+    key_id TEXT PRIMARY KEY,
+    last   REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER turn_taken AFTER UPDATE OF status ON tasks WHEN OLD.status = 'pending' AND NEW.status = 'processing' BEGIN
+    INSERT INTO turns (key_id, last) VALUES (NEW.key_id, NEW.started)
+    ON CONFLICT (key_id) DO UPDATE SET last = max(last, excluded.last);
+END;
