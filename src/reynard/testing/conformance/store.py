@@ -180,6 +180,14 @@ class StoreConformance:
         ids = [task.id for claim in claims for task, _ in claim]
         assert len(ids) == len(set(ids)) == 50
 
+    async def test_what_waits_beyond_its_deadline_is_found(self, store: Store) -> None:
+        late, soon, never = (replace(new_task(number), deadline=end) for number, end in enumerate((NOW, NOW + 9, None)))
+        taken = claimed(replace(new_task(3), deadline=NOW))
+        for task in (late, soon, never, taken):
+            await store.insert(task, GENERATION)
+        assert await store.overdue(NOW + 1, 10) == [late]
+        assert len(await store.overdue(NOW + 9, 1)) == 1
+
     async def test_pending_tasks_are_counted(self, store: Store) -> None:
         for number in range(4):
             await store.insert(new_task(number), GENERATION)
