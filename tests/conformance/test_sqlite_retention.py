@@ -11,17 +11,8 @@ from reynard.core.ledger import Entry
 from reynard.core.task import Completed, Terms, transition
 from reynard.ports.store import ChunkRow
 from reynard.storage.sqlite import SQLiteStore, retention
-from reynard.testing.conformance.store import (
-    GENERATION,
-    NOW,
-    POLICY,
-    RESULT,
-    claimed,
-    costly,
-    ended_at,
-    new_task,
-    swept,
-)
+from reynard.testing.conformance.retention import RetentionConformance, costly, ended_at, swept
+from reynard.testing.conformance.store import GENERATION, NOW, POLICY, RESULT, claimed, new_task
 
 
 @pytest.fixture
@@ -34,6 +25,10 @@ async def store(path: Path) -> AsyncIterator[SQLiteStore]:
     opened = SQLiteStore(path)
     yield opened
     await opened.close()
+
+
+class TestSQLiteRetention(RetentionConformance):
+    pass
 
 
 def ask(path: Path, statement: str) -> list[Any]:

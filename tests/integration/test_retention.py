@@ -13,7 +13,8 @@ from reynard.engine.retention import Periods, Retention
 from reynard.ports.store import ChunkRow
 from reynard.storage.sqlite import SQLiteStore
 from reynard.testing.clock import FakeClock
-from reynard.testing.conformance.store import NOW, RESULT, costly, ended_at, new_task
+from reynard.testing.conformance.retention import costly, ended_at
+from reynard.testing.conformance.store import NOW, RESULT, new_task
 
 PERIODS = Periods(tasks_s=1_000, results_s=100, ledger_s=10_000)
 

@@ -33,7 +33,8 @@ from reynard.storage.chunks_written import WrittenChunkLog
 from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.sqlite import SQLiteStore
 from reynard.testing.clock import FakeClock
-from reynard.testing.conformance.store import all_chunks, claimed, new_task
+from reynard.testing.conformance.retention import all_chunks
+from reynard.testing.conformance.store import claimed, new_task
 
 GENERATION = Generation(model="gpt-5.5", messages=(UserMessage(content="Hi"),), max_tokens=16, stream=True)
 ROUTES = Routes(Catalogue(()), ())
