@@ -3,13 +3,16 @@
 import asyncio
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from reynard.http.door import Door
+from reynard.http.drought import Drought
 from reynard.http.requests import new_request_id
 
 MALFORMED: Final = (
@@ -41,8 +44,16 @@ class Protocol(HttpToolsProtocol):
     Every error is JSON, on every path.
     """
 
+    def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._door = door
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request must come soon."""
+        if not self._door.lets_in(transport, len(self.connections)):
+            self.parser = None  # type: ignore[assignment]  # it holds on to this protocol, which has no use any more
+            self._door.refuse(transport)
+            return
         super().connection_made(transport)
         self._in_head = True
         self._awaits_body = False  # the head has come, and neither a byte of the body nor the end
@@ -138,9 +149,9 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Serves one socket; whoever starts it handles the signals, and waits for `listening`."""
 
-    def __init__(self, app: ASGIApp, *, drain_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, drain_s: float, max_connections: int) -> None:
         options: dict[str, Any] = {
-            "http": Protocol,
+            "http": partial(Protocol, door=Door(max_connections)),
             "loop": "none",
             "ws": "none",
             "lifespan": "off",
@@ -154,6 +165,8 @@ class Server(uvicorn.Server):
         }
         super().__init__(uvicorn.Config(app, **options))
         self.listening = asyncio.Event()
+        self._bound: socket.socket | None = None
+        self._drought: Drought | None = None
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -163,7 +176,35 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """From here on connections are taken."""
         await super().startup(sockets)
+        if sockets and self._drought is None:
+            [self._bound] = sockets
+            self._drought = Drought(self._bound)
         self.listening.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Some ten times a second."""
+        if self._drought is not None:
+            await self._watch(self._drought)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The socket is let go at once: nobody is to wait there for a gateway that does not come."""
+        if self._drought is not None:
+            self._drought.close()
+        await super().shutdown(sockets)
+
+    async def _watch(self, drought: Drought) -> None:
+        """Listens as long as there are descriptors to accept with."""
+        if drought.is_on():
+            for listening in self.servers:
+                listening.close()
+            self.servers = []
+            self._bound = None
+            drought.answer(asyncio.get_running_loop().time())
+        elif self._bound is None or self._bound.fileno() < 0:  # closed here, or by uvloop
+            with suppress(OSError):  # then at the next tick
+                self._bound = drought.listening()
+                await self.startup([self._bound])
 
 
 def listen(host: str, port: int) -> socket.socket:

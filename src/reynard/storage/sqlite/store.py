@@ -18,7 +18,8 @@ from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.writer import Writer
 
 SCHEMA_VERSION: Final = 2
-BUSY_TIMEOUT_S: Final = 5.0
+BUSY_TIMEOUT_S: Final = 5.0  # of a command beside a busy gateway, which has the lock most of the time
+READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; whatever does must not stop the event loop
 MOST_LISTED_BYTES: Final = 8_000_000
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
 GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
@@ -43,7 +44,7 @@ class SQLiteStore(FileRows):
         writing = _connect(path, busy_timeout_s)
         _create(writing)
         self._writer = Writer(writing)
-        self._reading = _connect(path, busy_timeout_s)
+        self._reading = _connect(path, min(busy_timeout_s, READ_TIMEOUT_S))
         self._reading.execute("PRAGMA query_only = ON")
 
     async def close(self) -> None:

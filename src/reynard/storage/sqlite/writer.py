@@ -7,6 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from reynard.core.errors import StoreUnavailable
@@ -100,5 +101,7 @@ def _attempt(connection: sqlite3.Connection, operation: Operation) -> Any:
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
+    """Where even that fails, the next transaction cannot begin, and comes here again."""
     if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
