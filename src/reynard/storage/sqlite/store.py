@@ -43,7 +43,7 @@ class SQLiteStore(FileRows):
         self._sql = queries.load()
         writing = _connect(path, busy_timeout_s)
         _create(writing)
-        self._writer = Writer(writing)
+        self._writer = Writer(writing, busy_timeout_s)
         self._reading = _connect(path, min(busy_timeout_s, READ_TIMEOUT_S))
         self._reading.execute("PRAGMA query_only = ON")
 
