@@ -12,7 +12,8 @@ from tests.integration.test_answers import submit, wait_for
 from tests.processes import Gateway, Upstream, channel, events, running, text_request
 
 TOKENS = 30_000  # some seven megabytes as events, which is more than the kernel keeps for a reader
-MOST_EACH = 500_000
+MOST_EACH = 400_000
+STREAM = 30_000_000  # what the gateway keeps of the stream itself
 
 
 @contextmanager
