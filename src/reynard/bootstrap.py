@@ -38,6 +38,7 @@ from reynard.ports.media import Uploader
 from reynard.providers import http as upstream
 from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import Auth, auth_of
+from reynard.providers.discreet import DiscreetCodec, told_to_nobody
 from reynard.providers.fetcher import FetchRules, GuardedFetcher
 from reynard.providers.gemini import GeminiCodec
 from reynard.providers.gemini.files import GeminiUploader
@@ -133,7 +134,7 @@ class Wiring:
 
     def _route(self, channel: Channel, found: Sequence[str]) -> Route | None:
         """The way to a channel; None for the local model where it is not installed."""
-        codec = CODECS[channel.dialect]
+        codec: Codec = CODECS[channel.dialect]
         if channel.dialect == "simulated":
             return Route(channel, codec, SimulatedTransport(channel.simulate, self._chance))
         pool = self._pool(channel.connect_timeout_s)
@@ -142,6 +143,7 @@ class Wiring:
             if path is None:
                 return None
             return Route(channel, codec, LocalTransport(pool, path, channel.name, self._chance))
+        codec = DiscreetCodec(codec, told_to_nobody(channel, found))
         auth = auth_of(channel, found, self._clock)
         transport = upstream.HTTPTransport(pool, channel.base_url, auth)
         return Route(channel, codec, transport, self._uploader(channel, found, auth))
