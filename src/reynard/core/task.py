@@ -1,6 +1,7 @@
 """A task and its life: a value, changed by `transition` alone."""
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -39,10 +40,55 @@ class TaskError(Struct, frozen=True):
         return cls(error.code, error.message)
 
 
+class Terms(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the caller asked for beside the generation.
+
+    `deadline` (Unix seconds): when to give up. `fallback_models`: asked in turn when no channel of the task's own model
+    answers. `callback_url`: who is told of the end.
+    """
+
+    deadline: float | None = None
+    fallback_models: tuple[str, ...] = ()
+    callback_url: str | None = None
+
+
+NO_TERMS = Terms()
+Outcome = Literal["completed", "failed", "cancelled", "outrun"]
+
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One upstream call of a task: which channel, for which model, when (Unix seconds), and how it went.
+
+    `outrun`: another channel, asked because this one was slow to start, was faster.
+    """
+
+    channel: str
+    model: str
+    started: float
+    ended: float
+    outcome: Outcome
+    code: TaskErrorCode | None = None  # set exactly when it failed
+
+
+class Bill(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a task used in the end, and what it costs in micro-credits; `estimated`: counted here, not by a provider.
+
+    `model` is the one that answered, `channel` the way to it.
+    """
+
+    cost: int
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool = False
+    model: str
+    channel: str
+
+
 class Task(Struct, frozen=True, kw_only=True):
     """One durable generation, exactly as a store keeps it; the generation itself and its result lie beside it.
 
     Times are Unix seconds. `read` says that a subscriber was handed a chunk: from then on the text cannot change.
+    `reserved`: micro-credits that are held for it until its end.
     """
 
     id: str
@@ -60,6 +106,9 @@ class Task(Struct, frozen=True, kw_only=True):
     owner: str | None = None  # the worker that runs it; set exactly while PROCESSING
     read: bool = False
     error: TaskError | None = None  # set exactly when FAILED
+    terms: Terms = NO_TERMS
+    reserved: int = 0
+    bill: Bill | None = None  # set in an end, if anything was produced
 
     @property
     def is_ended(self) -> bool:
@@ -80,15 +129,20 @@ class Read(Struct, frozen=True):
 class Completed(Struct, frozen=True):
     """The generation is whole."""
 
+    bill: Bill | None = None
+
 
 class Failed(Struct, frozen=True):
     """The generation failed for good."""
 
     error: TaskError
+    bill: Bill | None = None  # for what was produced before
 
 
 class Cancelled(Struct, frozen=True):
     """The caller wants it no more."""
+
+    bill: Bill | None = None  # for what was produced before
 
 
 class Released(Struct, frozen=True):
@@ -97,6 +151,8 @@ class Released(Struct, frozen=True):
 
 class Lost(Struct, frozen=True):
     """The worker is gone: its lease ran out, or its process died."""
+
+    bill: Bill | None = None  # for what a reader may have seen
 
 
 Event = Claimed | Read | Completed | Failed | Cancelled | Released | Lost
@@ -122,16 +178,16 @@ def transition(task: Task, event: Event, now: float, policy: RunPolicy) -> Task:
             return _evolve(task, status=Status.PROCESSING, attempt=task.attempt + 1, owner=owner, started=started)
         case Status.PROCESSING, Read() if task.stream and not task.read:
             return _evolve(task, read=True)
-        case Status.PROCESSING, Completed():
-            return _end(task, Status.COMPLETED, now)
-        case Status.PROCESSING, Failed(error):
-            return _end(task, Status.FAILED, now, error)
-        case Status.PENDING | Status.PROCESSING, Cancelled():
-            return _end(task, Status.CANCELLED, now)
+        case Status.PROCESSING, Completed(bill):
+            return _end(task, Status.COMPLETED, now, bill)
+        case Status.PROCESSING, Failed(error, bill):
+            return _end(task, Status.FAILED, now, bill, error)
+        case Status.PENDING | Status.PROCESSING, Cancelled(bill):
+            return _end(task, Status.CANCELLED, now, bill)
         case Status.PROCESSING, Released() | Lost():
             reason = _why_not_again(task, policy)
             if reason is not None:
-                return _end(task, Status.FAILED, now, reason)
+                return _end(task, Status.FAILED, now, event.bill if isinstance(event, Lost) else None, reason)
             return _evolve(task, status=Status.PENDING, owner=None)
     raise IllegalTransition(f"A task that is {task.status} cannot take {type(event).__name__}.")
 
@@ -153,8 +209,8 @@ def _why_not_again(task: Task, policy: RunPolicy) -> TaskError | None:
     return None
 
 
-def _end(task: Task, status: Status, now: float, error: TaskError | None = None) -> Task:
-    return _evolve(task, status=status, ended=now, owner=None, error=error)
+def _end(task: Task, status: Status, now: float, bill: Bill | None, error: TaskError | None = None) -> Task:
+    return _evolve(task, status=status, ended=now, owner=None, bill=bill, error=error)
 
 
 def _evolve(task: Task, **changes: object) -> Task:

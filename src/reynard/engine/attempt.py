@@ -1,16 +1,15 @@
 """One attempt: one generation, one channel, one upstream call, with its clocks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Final, Protocol
-
-from msgspec import Struct
+from typing import Final
 
 from reynard.core.assembly import Assembly, says_nothing
 from reynard.core.chat import Chunk, Completion, encode
 from reynard.core.errors import GenerationError
 from reynard.engine.routes import Route
+from reynard.engine.work import Identity, Sink
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest, WireResponse
 
 MAX_ANSWER_BYTES: Final = 64_000_000
@@ -18,29 +17,9 @@ MAX_ERROR_BYTES: Final = 64_000
 LINGER_S: Final = 0.5
 
 
-class Identity(Struct, frozen=True):
-    """What every piece of an answer says of itself, whoever produced it."""
-
-    id: str
-    created: int
-    model: str
-
-
-class Sink(Protocol):
-    """Where the chunks of a stream go."""
-
-    async def put(self, chunks: Sequence[bytes]) -> None:
-        """More chunks (JSON), in order."""
-        ...
-
-    async def restart(self) -> bool:
-        """Whether the stream may begin again from nothing: true only while nobody was handed a chunk of it."""
-        ...
-
-
-async def complete(request: WireRequest, route: Route, identity: Identity) -> Completion:
+async def complete(request: WireRequest, route: Route, identity: Identity, key_id: str) -> Completion:
     """The whole answer in one body. Raises `GenerationError`."""
-    async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
+    async with _clocked(route, key_id, route.channel.answer_timeout_s), route.transport.send(request) as response:
         body = await _body(response, route)
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
@@ -48,12 +27,20 @@ async def complete(request: WireRequest, route: Route, identity: Identity) -> Co
 
 
 async def stream(
-    request: WireRequest, route: Route, identity: Identity, sink: Sink, *, shows_usage: bool
+    request: WireRequest,
+    route: Route,
+    identity: Identity,
+    key_id: str,
+    sink: Sink,
+    assembly: Assembly,
+    *,
+    shows_usage: bool,
 ) -> Completion:
-    """Chunk after chunk into `sink`; what they amounted to is returned. Raises `GenerationError`."""
+    """Chunk after chunk into `sink`; what they amounted to is in `assembly`, and returned. Raises `GenerationError`."""
     decoder = route.codec.stream_decoder()
-    delivery = _Delivery(identity, sink, shows_usage)
-    async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:
+    delivery = _Delivery(identity, sink, assembly, shows_usage)
+    first_s = route.channel.first_byte_timeout_s
+    async with _clocked(route, key_id, first_s) as clock, route.transport.send(request) as response:
         if response.status != 200:
             await _body(response, route)
         async with aclosing(response.parts()) as parts:
@@ -82,8 +69,8 @@ class _Delivery:
 
     __slots__ = ("_identity", "_shows_usage", "_sink", "_size", "assembly")
 
-    def __init__(self, identity: Identity, sink: Sink, shows_usage: bool) -> None:
-        self.assembly = Assembly()
+    def __init__(self, identity: Identity, sink: Sink, assembly: Assembly, shows_usage: bool) -> None:
+        self.assembly = assembly
         self._identity = identity
         self._sink = sink
         self._shows_usage = shows_usage
@@ -137,9 +124,9 @@ class _Clock:
 
 
 @asynccontextmanager
-async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
+async def _clocked(route: Route, key_id: str, first_s: float) -> AsyncIterator[_Clock]:
     """A place on the channel, and a clock that has `first_s` until its first tick; wire failures become the task's."""
-    async with route.place():
+    async with route.place(key_id):
         try:
             async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
                 yield _Clock(timeout, route)

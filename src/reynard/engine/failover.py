@@ -1,20 +1,22 @@
 """From channel to channel, until one gives the whole answer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from msgspec import Struct
 
+from reynard.core.assembly import Assembly
 from reynard.core.catalogue import Model
 from reynard.core.chat import Completion
-from reynard.core.errors import GenerationError
-from reynard.core.generation import Generation
+from reynard.core.errors import GenerationError, TaskErrorCode
+from reynard.core.task import Attempt, Outcome
 from reynard.engine import attempt
-from reynard.engine.attempt import Identity, Sink
 from reynard.engine.media import Gathered, Gatherer
 from reynard.engine.routes import Route, Routes
-from reynard.ports.clock import Chance
+from reynard.engine.work import Journal, Sink, Work
+from reynard.ports.clock import Chance, Clock
 
 PASSES_BY_ITSELF: Final = frozenset({"upstream_rate_limited", "upstream_error"})
 """Worth asking the same channel again; a silent one, or one that refuses the key, is left alone."""
@@ -31,31 +33,36 @@ class RetryPolicy(Struct, frozen=True):
 class Failover:
     """Walks the routes to a model. `routes` gives the snapshot in force."""
 
-    def __init__(self, routes: Callable[[], Routes], media: Gatherer, chance: Chance, policy: RetryPolicy) -> None:
+    def __init__(
+        self, routes: Callable[[], Routes], media: Gatherer, clock: Clock, chance: Chance, policy: RetryPolicy
+    ) -> None:
         self._routes = routes
+        self._clock = clock
         self._media = media
         self._chance = chance
         self._policy = policy
 
-    async def generate(self, generation: Generation, key_id: str, identity: Identity, sink: Sink | None) -> Completion:
-        """The whole answer; with a sink, chunk by chunk on the way. Raises `GenerationError`."""
+    async def generate(self, work: Work, sink: Sink | None) -> Completion:
+        """The whole answer; with a sink, chunk by chunk on the way. Raises `GenerationError`.
+
+        What happens on the way is in `work.journal`, also when this raises or is cancelled.
+        """
+        generation = work.generation
         routes = self._routes()
         model = routes.catalogue.get(generation.model) or Model(id=generation.model)
-        media = self._media.begin(generation, model, key_id)
+        media = self._media.begin(generation, model, work.key_id)
         try:
-            return await self._walk(routes.ordered(generation, self._chance.uniform), generation, media, identity, sink)
+            return await self._walk(routes.ordered(generation, self._chance.uniform), work, media, sink)
         finally:
             media.let_go()
 
-    async def _walk(
-        self, routes: list[Route], generation: Generation, media: Gathered, identity: Identity, sink: Sink | None
-    ) -> Completion:
+    async def _walk(self, routes: list[Route], work: Work, media: Gathered, sink: Sink | None) -> Completion:
         failures: list[GenerationError] = []
         for turn in range(self._policy.rounds):
             again: list[Route] = []
             for route in routes:
                 try:
-                    return await _attempt(generation, route, media, identity, sink)
+                    return await self._attempt(work, route, media, sink)
                 except GenerationError as failure:
                     failures.append(failure)
                     if not failure.failover:
@@ -70,6 +77,53 @@ class Failover:
             await asyncio.sleep(self._pause(turn, failures))
         raise _exhausted(failures)
 
+    async def _attempt(self, work: Work, route: Route, media: Gathered, sink: Sink | None) -> Completion:
+        journal, generation = work.journal, work.generation
+        journal.channel, journal.model = route.channel.name, generation.model
+        journal.assembly = Assembly() if sink is not None else None
+        with self._noted(journal):
+            try:
+                request = route.codec.encode(generation, route.channel, await media.resolve(route))
+                if sink is None or journal.assembly is None:
+                    return await attempt.complete(request, route, work.identity, work.key_id)
+                return await attempt.stream(
+                    request,
+                    route,
+                    work.identity,
+                    work.key_id,
+                    sink,
+                    journal.assembly,
+                    shows_usage=generation.wants_usage,
+                )
+            finally:
+                media.rest()
+
+    @contextmanager
+    def _noted(self, journal: Journal) -> Iterator[None]:
+        """One attempt more in `journal`, however it ends."""
+        started = self._clock.now()
+        outcome: Outcome = "completed"
+        code: TaskErrorCode | None = None
+        try:
+            yield
+        except GenerationError as failure:
+            outcome, code = "failed", failure.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            journal.attempts.append(
+                Attempt(
+                    channel=journal.channel,
+                    model=journal.model,
+                    started=started,
+                    ended=self._clock.now(),
+                    outcome=outcome,
+                    code=code,
+                )
+            )
+
     def _pause(self, turn: int, failures: list[GenerationError]) -> float:
         """As long as a provider asked for, and no shorter than our own growing pause. Raises if that is too long."""
         own = self._policy.pause_s * float(2**turn) * (0.5 + self._chance.uniform() / 2)
@@ -77,18 +131,6 @@ class Failover:
         if asked > self._policy.longest_pause_s:
             raise _exhausted(failures)
         return max(own, asked)
-
-
-async def _attempt(
-    generation: Generation, route: Route, media: Gathered, identity: Identity, sink: Sink | None
-) -> Completion:
-    try:
-        request = route.codec.encode(generation, route.channel, await media.resolve(route))
-        if sink is None:
-            return await attempt.complete(request, route, identity)
-        return await attempt.stream(request, route, identity, sink, shows_usage=generation.wants_usage)
-    finally:
-        media.rest()
 
 
 def _interrupted(failure: GenerationError) -> GenerationError:

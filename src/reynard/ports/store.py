@@ -1,14 +1,16 @@
-"""The durable store: tasks, their generations and results, workers' leases, keys, files."""
+"""The durable store: tasks, their generations and results, money, workers' leases, keys, files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from reynard.core.files import File
 from reynard.core.generation import Generation
+from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
-from reynard.core.task import Status, Task
+from reynard.core.ledger import Account, Entry
+from reynard.core.task import Attempt, Status, Task
 
 
 class TaskFilter(Struct, frozen=True, kw_only=True):
@@ -35,14 +37,31 @@ class Tasks(Protocol):
     Every method raises `StoreUnavailable` when nothing can be kept (disk full, locked), and then nothing was.
     """
 
-    async def insert(self, task: Task, generation: Generation | None, result: bytes | None = None) -> None:
-        """A new task. One that has ended already is kept without its generation."""
+    async def insert(
+        self,
+        task: Task,
+        generation: Generation | None,
+        result: bytes | None = None,
+        attempts: Sequence[Attempt] = (),
+        *,
+        limited: bool = False,
+        repeat: Repeat | None = None,
+    ) -> None:
+        """A new task, with the hold of its reservation. One that has ended already is kept without its generation, and
+        with all that comes with an end.
+
+        `limited`: the key's balance must cover the reservation, else `InsufficientCredits` is raised. `repeat`: the
+        Idempotency-Key that it is known by from now on; raises `Repeated` if another task of that key is. In both cases
+        nothing is kept.
+        """
         ...
 
-    async def save(self, task: Task, result: bytes | None = None) -> bool:
+    async def save(self, task: Task, result: bytes | None = None, attempts: Sequence[Attempt] = ()) -> bool:
         """Replaces version `task.version - 1`; False, and no change, if the store has another.
 
-        With the end of a task its generation is let go, and `result` (JSON) kept.
+        With the end of a task its generation is let go, `result` (JSON; in another end than `completed`, as far as it
+        came) and `attempts` are kept, its hold is settled or refunded (`core.ledger.at_end`), its usage added to the
+        day's, and a delivery made if it has a `callback_url`: all in one commit.
         """
         ...
 
@@ -50,24 +69,51 @@ class Tasks(Protocol):
         """The task and its result."""
         ...
 
+    async def attempts(self, task_id: str) -> Sequence[Attempt]:
+        """The upstream calls of an ended task, oldest first."""
+        ...
+
+    async def repeated(self, key_id: str, name: str) -> tuple[Repeat, str] | None:
+        """What an Idempotency-Key of the key stands for, and the id of its task."""
+        ...
+
+    async def unfinished(self) -> Mapping[str, int]:
+        """How many tasks each key has that have not ended."""
+        ...
+
     async def list_tasks(self, wanted: TaskFilter) -> TaskPage:
         """At most `wanted.limit`, newest first; fewer where the results are so large that a page would be too long."""
         ...
 
     async def claim(self, owner: str, limit: int, max_bytes: int, now: float) -> list[tuple[Task, Generation | None]]:
-        """The oldest pending tasks, now `owner`'s: as many as have generations of `max_bytes` together, but one at
-        least. Concurrent claims never overlap.
+        """Pending tasks, now `owner`'s: as many as have generations of `max_bytes` together, but one at least.
+        Concurrent claims never overlap.
+
+        Keys take turns: a task's turn is its place among those of its key that wait, behind those that run. The least
+        turns are claimed, among equals that of the key that was claimed of longest ago, and then the oldest.
 
         None in place of a generation that cannot be read (another version of this program wrote it).
         """
         ...
 
-    async def count_pending(self) -> int:
-        """How many tasks wait to be claimed."""
+    async def pending(self) -> Mapping[str, int]:
+        """How many tasks of each key wait to be claimed."""
         ...
 
     async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:
         """Processing tasks of workers other than `claimant`, whose lease has run out."""
+        ...
+
+
+class Ledger(Protocol):
+    """Credits, in micro-credits. Holds and their ends come with the tasks (`Tasks.insert`, `Tasks.save`)."""
+
+    async def post(self, entry: Entry) -> None:
+        """One more entry that is no task's."""
+        ...
+
+    async def account(self, key_id: str) -> Account:
+        """A key's credits; all zero for one that has no entries."""
         ...
 
 
@@ -146,7 +192,7 @@ class Files(Protocol):
         ...
 
 
-class Store(Tasks, Workers, Keys, Files, Protocol):
+class Store(Tasks, Ledger, Workers, Keys, Files, Protocol):
     """One back-end for all of it."""
 
     async def close(self) -> None:
