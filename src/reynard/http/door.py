@@ -71,9 +71,8 @@ class Door:
         """Tells the client so, and lets go of the connection; of very many at a time, without their thanks."""
         self._tell()
         guest = Refused(transport, self._leaving)
-        if len(self._leaving) <= MOST_LEAVING:
-            transport.set_protocol(guest)
-        else:
+        transport.set_protocol(guest)
+        if len(self._leaving) > MOST_LEAVING:
             guest.leave()
 
     def _tell(self) -> None:

@@ -1,7 +1,10 @@
 """uvicorn, with what it refuses by itself said in our words too."""
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -30,6 +33,7 @@ MAX_HEAD_BYTES: Final = 65_536
 CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for each byte of body
 HEAD_TIMEOUT_S: Final = 20
 KEEP_ALIVE_S: Final = 75
+UNREAD_S: Final = 300  # a client that takes nothing at all for so long is gone, or means no good
 GRACE_S: Final = 2  # to say goodbye to those whose calls were cut
 BACKLOG: Final = 2048
 
@@ -61,10 +65,23 @@ class Protocol(HttpToolsProtocol):
         self._framing = 0  # bytes of the message that are neither body nor in the packet it began in
         self._body_bytes = 0
         self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+        self._unread = 0  # bytes that waited for the client when this was last looked at
+        self._unread_watch: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than is written: that is its right, as long as it reads."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """See uvicorn."""
+        self._end_watch()
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """uvicorn leaves its timer running after a reset, and with it all that the connection held."""
         self._patience.cancel()
+        self._end_watch()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -118,6 +135,30 @@ class Protocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP at all."""
         self._refuse(b"400 Bad Request", MALFORMED)
+
+    def _watch_reader(self) -> None:
+        self._end_watch()
+        self._unread = self._waiting_bytes()
+        self._unread_watch = self.loop.call_later(UNREAD_S, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        if self._waiting_bytes() < self._unread:
+            self._watch_reader()
+        else:
+            self.transport.abort()
+
+    def _waiting_bytes(self) -> int:
+        """What is here, and what the kernel holds for the client: it takes megabytes, and asks for more rarely."""
+        waiting = self.transport.get_write_buffer_size()
+        with suppress(OSError):  # a system that does not say
+            asked = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            waiting += int.from_bytes(asked, sys.byteorder)
+        return waiting
+
+    def _end_watch(self) -> None:
+        if self._unread_watch is not None:
+            self._unread_watch.cancel()
+            self._unread_watch = None
 
     def _is_idle(self) -> bool:
         return not self._in_head and (self.cycle is None or self.cycle.response_complete)
