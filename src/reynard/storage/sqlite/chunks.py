@@ -1,12 +1,10 @@
 """The chunks of streams in the SQLite store: a row holds many, a line each."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
 from reynard.ports.store import ChunkRow
 from reynard.storage.sqlite.rows import Row, Rows
-from reynard.storage.sqlite.writer import together
 
 MOST_READ_BYTES: Final = 1_000_000
 LINE: Final = b"\n"
@@ -19,12 +17,7 @@ class StreamRows(Rows):
         """See the port."""
         written: list[Row] = [(row.task_id, row.first, LINE.join(row.chunks), now) for row in rows]
         sql = self._sql["write_chunks"]
-
-        def write(connection: sqlite3.Connection) -> None:
-            with together(connection):
-                connection.executemany(sql, written)
-
-        await self._writer.run(write)
+        await self._writer.run(lambda connection: connection.executemany(sql, written).rowcount)
 
     async def has_chunks(self, task_id: str) -> bool:
         """See the port."""

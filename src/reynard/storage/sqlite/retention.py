@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from reynard.storage.sqlite.rows import Row, Rows
-from reynard.storage.sqlite.writer import together
 
 MOST_SWEPT_BYTES: Final = 8_000_000  # freeing a page means reading it: some 10 ms of the writer
 
@@ -39,9 +38,8 @@ class RetentionRows(Rows):
 
     def _tasks(self, connection: sqlite3.Connection, before: float, limit: int) -> int:
         past = list(_bounded(connection.execute(self._sql["tasks_past"], (before, limit))))
-        with together(connection):
-            for name in ("delete_delivery_log", "delete_delivery", "delete_task"):
-                connection.executemany(self._sql[name], [(task_id,) for _, _, task_id in past])
+        for name in ("delete_delivery_log", "delete_delivery", "delete_task"):
+            connection.executemany(self._sql[name], [(task_id,) for _, _, task_id in past])
         return len(past)
 
     def _results(self, connection: sqlite3.Connection, before: float, limit: int) -> int:
@@ -62,9 +60,8 @@ class RetentionRows(Rows):
         past = connection.execute(self._sql["entries_past"], {"before": before, "limit": limit}).fetchall()
         for entry in past:
             folded[entry[1]].append(entry)
-        with together(connection):
-            for key_id, entries in folded.items():
-                self._carry(connection, key_id, entries)
+        for key_id, entries in folded.items():
+            self._carry(connection, key_id, entries)
         return len(past)
 
     def _carry(self, connection: sqlite3.Connection, key_id: str, entries: list[Row]) -> None:
