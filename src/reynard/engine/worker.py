@@ -30,7 +30,7 @@ from reynard.engine.billing import Billing
 from reynard.engine.capacity import Capacity
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
-from reynard.engine.run import STORE_RETRY_S, Run, in_time, until_kept
+from reynard.engine.run import STORE_RETRY_S, Run, in_time, overdue, until_kept
 from reynard.ports.chunks import ChunkLog
 from reynard.ports.clock import Clock
 from reynard.ports.store import Store
@@ -41,6 +41,16 @@ LEASE_S: Final = 30.0
 BEAT_S: Final = 10.0
 GIVE_BACK_S: Final = 5.0
 RECOVERED_AT_ONCE: Final = 500
+
+
+async def opened(chunks: ChunkLog, task_id: str) -> None:
+    """An empty log; nothing is appended before the store has let go of what another run wrote."""
+    while True:
+        try:
+            return await chunks.open(task_id)
+        except StoreUnavailable:
+            log.error("the stream of task %s cannot begin yet", task_id)
+            await asyncio.sleep(STORE_RETRY_S)
 
 
 class LogSink:
@@ -66,7 +76,7 @@ class LogSink:
         if self._run.task.read:
             return False
         if self._written:
-            await self._chunks.open(self._run.task.id)
+            await opened(self._chunks, self._run.task.id)
             self._written = False
         return True
 
@@ -228,7 +238,7 @@ class Worker:
     async def _generated(self, run: Run) -> tuple[Event, bytes]:
         sink = None
         if run.task.stream:
-            await self._chunks.open(run.task.id)
+            await opened(self._chunks, run.task.id)
             sink = LogSink(run, self._chunks)
         async with in_time(run.task, self._clock):
             completion = await self._failover.generate(run.work, sink)
@@ -242,6 +252,8 @@ class Worker:
     async def _settle(self, run: Run, event: Event, result: bytes | None) -> None:
         """Writes the end down, however long the store needs for it; nobody is told of it before."""
         task = transition(run.task, event, self._clock.now(), self._policy)
+        if task.stream and task.is_ended:  # an end that is on disk has all its chunks there
+            await until_kept(partial(self._chunks.flush, task.id), task.id)
         while not await self._kept(task, result, run.work.journal.attempts):
             found = await until_kept(partial(self._store.find, task.id), task.id)
             if found is not None and found[0] == task:
@@ -273,7 +285,11 @@ class Worker:
 
     async def _keep_recovering(self) -> None:
         while True:
-            good = await self._tried(self._recover, "recover tasks") and await self._tried(self._chunks.sweep, "sweep")
+            good = (
+                await self._tried(self._recover, "recover tasks")
+                and await self._tried(self._expire, "end tasks at their deadline")
+                and await self._tried(self._chunks.sweep, "sweep")
+            )
             await asyncio.sleep(BEAT_S if good else STORE_RETRY_S)
 
     async def _tried(self, work: Callable[[], Awaitable[object]], what: str) -> bool:
@@ -308,6 +324,18 @@ class Worker:
         if kept:
             await self._after_end(task)
         return kept
+
+    async def _expire(self) -> None:
+        """Ends what waits in the store beyond its deadline; of what runs, its run takes care."""
+        failed = Failed(TaskError.of(overdue()))
+        while late := await self._store.overdue(self._clock.now(), RECOVERED_AT_ONCE):
+            ended = [transition(task, failed, self._clock.now(), self._policy) for task in late]
+            kept = await asyncio.gather(*(self._store.save(task) for task in ended))
+            for task, is_kept in zip(ended, kept, strict=True):
+                if is_kept:
+                    await self._after_end(task)
+            if not any(kept):
+                return
 
     async def _keep_claiming(self) -> None:
         while True:
