@@ -1,4 +1,4 @@
-"""What a data directory must hold at every moment, also while a gateway works on it: the money, and one delivery a task."""
+"""What the store must hold at every moment, also while a gateway works on it: the money, and one delivery a task."""
 
 import json
 import sqlite3
@@ -46,7 +46,9 @@ class Books(NamedTuple):
         """As another process sees it."""
         with closing(sqlite3.connect(f"file:{data / 'reynard.db'}?mode=ro", uri=True)) as connection:
             connection.execute("BEGIN")
-            tasks = connection.execute("SELECT id, status, error, result, reserved, bill, terms FROM tasks ORDER BY seq")
+            tasks = connection.execute(
+                "SELECT id, status, error, result, reserved, bill, terms FROM tasks ORDER BY seq"
+            )
             ledger: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
             rows = connection.execute("SELECT task_id, kind, amount, cost FROM ledger WHERE task_id IS NOT NULL")
             for task_id, kind, amount, cost in rows:

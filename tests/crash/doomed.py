@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import IO
@@ -12,13 +13,17 @@ import msgspec
 from tests.crash.books import GRANTED, PRICE
 from tests.crash.clients import Crowd
 from tests.crash.gateway import Order, run
-from tests.processes import UPSTREAM_KEY, Ended, Gateway, Upstream
+from tests.processes import UPSTREAM_KEY, Ended, Gateway, Upstream, running
 
 from reynard.bootstrap import SystemChance, SystemClock, new_key, open_store
 from reynard.core.ledger import Entry
 
 ORDERS = "kill.json"
-MODELS = {"gpt-5.5": "gpt-5.5", "gpt-5.4": "gpt-5.4?fail.cut_stream_rate=0.5", "kimi-k2.6": "kimi?tokens=200&tokens_per_s=200"}
+MODELS = {
+    "gpt-5.5": "gpt-5.5",
+    "gpt-5.4": "gpt-5.4?fail.cut_stream_rate=0.5",
+    "kimi-k2.6": "kimi?tokens=100&tokens_per_s=250",
+}
 HOOKS = "https://example.com/hooks"
 
 
@@ -47,7 +52,7 @@ class Forked:
         self._process.start()
         theirs.close()
         self.pid = self._process.pid or 0
-        self.stdout: IO[str] | None = open(os.dup(ours.fileno()))  # noqa: SIM115 it is closed with the process
+        self.stdout: IO[str] | None = os.fdopen(os.dup(ours.fileno()))
         ours.close()
 
     def poll(self) -> int | None:
@@ -55,21 +60,21 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
-        code = self._process.exitcode
-        if code is None:
-            self._process.kill()
-            raise AssertionError("it lives on")
-        return code
+        if self._process.exitcode is None:
+            raise TimeoutError("it lives on")
+        return self._process.exitcode
 
     def send_signal(self, sig: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, sig)
+        os.kill(self.pid, sig)
 
 
 class Doomed(Gateway):
     """The real gateway, in a process that kills itself at a boundary when it is armed."""
 
-    def __init__(self, folder: Path, upstream: Upstream, order: Order | None = None) -> None:
+    def __init__(
+        self, folder: Path, upstream: Upstream, order: Order | None = None, life_s: float | None = None
+    ) -> None:
+        self._life_s = life_s
         self._orders = folder / ORDERS
         self._orders.write_bytes(b"null")
         if order is not None:
@@ -77,7 +82,10 @@ class Doomed(Gateway):
         super().__init__(folder, config(upstream))
 
     def _spawn(self, command: list[str]) -> Forked:
-        return Forked(str(self._orders), command, str(self._log.name))
+        forked = Forked(str(self._orders), command, str(self._log.name))
+        if self._life_s is not None:
+            threading.Timer(self._life_s, forked.send_signal, (signal.SIGKILL,)).start()
+        return forked
 
     def arm(self, order: Order) -> None:
         """From here on."""
@@ -85,17 +93,19 @@ class Doomed(Gateway):
 
     def die(self) -> None:
         """Waits for the kill that was ordered."""
-        code = self.popen.wait(timeout=20)
-        self.close()
-        assert code == -signal.SIGKILL
+        assert self.close() == -signal.SIGKILL
 
 
-def dies_while_it_starts(folder: Path, upstream: Upstream, order: Order) -> None:
-    """A gateway that is killed at a boundary of its start, before it listens or soon after."""
+def dies_while_it_starts(
+    folder: Path, upstream: Upstream, order: Order | None = None, life_s: float | None = None
+) -> None:
+    """A gateway that is killed at a boundary of its start, or after a moment, before it listens or soon after."""
     try:
-        Doomed(folder, upstream, order).die()
+        with running(Doomed(folder, upstream, order, life_s)) as gateway:
+            gateway.die()
     except Ended as ended:
-        assert ended.code == -signal.SIGKILL, ended
+        if ended.code != -signal.SIGKILL:
+            raise
 
 
 def crowd_of(gateway: Gateway, hooks: str = HOOKS) -> Crowd:

@@ -34,6 +34,9 @@ class Call(NamedTuple):
     methods: tuple[str, ...]
     when: Callable[[dict[str, Any]], bool] = lambda _: True
 
+    def is_at(self, side: Side, of: type, method: str) -> bool:
+        return (side, of) == (self.side, self.of) and method in self.methods
+
 
 class Statements(NamedTuple):
     """Within a transaction of the store: these patterns have come, one after the other, and the last is not done."""
@@ -97,6 +100,8 @@ BOUNDARIES: dict[str, Call | Statements] = {
     "before the reader's mark": Call("before", *SAVES, is_mark),
     "after the reader's mark": Call("after", *SAVES, is_mark),
     "mid-stream": Call("after", MemoryChunkLog, ("append",)),
+    "before chunks are written": Call("before", SQLiteStore, ("write_chunks",)),
+    "after chunks are written": Call("after", SQLiteStore, ("write_chunks",)),
     "before the end": Call("before", *ENDS, ends),
     "within the end, before its settlement": Statements((END, SETTLED)),
     "within the end, before its usage": Statements((END, "INSERT INTO usage")),
@@ -124,9 +129,8 @@ class Death:
     def near(self, side: Side, of: type, method: str, call: dict[str, Any]) -> None:
         """A call is about to be made, or has just been."""
         boundary = self._ordered()
-        if isinstance(boundary, Call) and (side, of) == (boundary.side, boundary.of) and method in boundary.methods:
-            if boundary.when(call):
-                self._come()
+        if isinstance(boundary, Call) and boundary.is_at(side, of, method) and boundary.when(call):
+            self._come()
 
     def at(self, statement: str) -> None:
         """A statement is about to be executed."""
@@ -158,7 +162,7 @@ class Death:
 def watch(death: Death, of: type, method: str) -> None:
     """Wraps a method of a port."""
     original: Callable[..., Awaitable[Any]] = getattr(of, method)
-    names = original.__code__.co_varnames  # type: ignore[attr-defined]
+    names = original.__code__.co_varnames
 
     @functools.wraps(original)
     async def watched(*args: Any, **kwargs: Any) -> Any:
@@ -189,8 +193,8 @@ def watch_all(death: Death) -> None:
         watch(death, of, method)
     open_store = bootstrap.open_store
 
-    def opened(data_dir: Path) -> SQLiteStore:
-        store = open_store(data_dir)
+    def opened(*args: Any, **kwargs: Any) -> SQLiteStore:
+        store = open_store(*args, **kwargs)
         store._writer._connection.set_trace_callback(death.at)
         return store
 

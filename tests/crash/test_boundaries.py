@@ -6,7 +6,6 @@ import pytest
 from tests.crash.doomed import Doomed, crowd_of, dies_while_it_starts
 from tests.crash.gateway import BOUNDARIES, Order
 from tests.crash.invariants import check
-from tests.integration.test_answers import wait_for
 from tests.processes import Upstream, running
 
 STORED_FIRST = (
@@ -26,6 +25,8 @@ HAPPENS_IN: dict[str, tuple[str, ...]] = {
     "before the reader's mark": READ,
     "after the reader's mark": READ,
     "mid-stream": ("stream, unread", *READ),
+    "before chunks are written": ("stream, unread", *READ),
+    "after chunks are written": ("stream, unread", *READ),
     "before the end": ALL,
     "within the end, before its settlement": ALL,
     "within the end, before its usage": ALL,
@@ -35,14 +36,17 @@ HAPPENS_IN: dict[str, tuple[str, ...]] = {
     "before a cancel is kept": CANCELLED,
     "after a cancel is kept": CANCELLED,
 }
-IN_RECOVERY = (
-    *("before recovery", "before a recovered task is kept", "after a recovered task is kept", "after the claim"),
-)
+IN_RECOVERY = [
+    ("before recovery", 1),
+    *(("before a recovered task is kept", nth) for nth in (1, 3)),
+    *(("after a recovered task is kept", nth) for nth in (1, 3)),
+    ("after the claim", 1),
+]
 PACE = {"first_token_ms": 5, "tokens": 30, "tokens_per_s": 300}
 
 
 def test_every_boundary_is_tried() -> None:
-    assert {*HAPPENS_IN, *IN_RECOVERY} == BOUNDARIES.keys()
+    assert {*HAPPENS_IN, *(boundary for boundary, _ in IN_RECOVERY)} == BOUNDARIES.keys()
 
 
 @pytest.mark.parametrize("boundary", HAPPENS_IN)
@@ -61,8 +65,7 @@ def test_a_kill(boundary: str, folder: Path, upstream: Upstream) -> None:
         check(gateway, crowd)
 
 
-@pytest.mark.parametrize("boundary", IN_RECOVERY)
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize(("boundary", "nth"), IN_RECOVERY)
 def test_a_kill_of_who_recovers_from_a_kill(boundary: str, nth: int, folder: Path, upstream: Upstream) -> None:
     upstream.behave(**PACE)
     gateway = Doomed(folder, upstream)
