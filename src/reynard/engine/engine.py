@@ -11,6 +11,7 @@ from reynard.core.task import Attempt, Cancelled, Claimed, Event, RunPolicy, Sta
 from reynard.engine.access import Access
 from reynard.engine.admission import Admission, Admitted
 from reynard.engine.calls import Calls, Ticket
+from reynard.engine.endings import Endings
 from reynard.engine.files import Files
 from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
@@ -38,6 +39,7 @@ class Engine:
         worker: Worker,
         calls: Calls,
         admission: Admission,
+        endings: Endings,
         repeats: Repeats,
         access: Access,
         files: Files,
@@ -52,6 +54,7 @@ class Engine:
         self._chunks = chunks
         self._worker = worker
         self._admission = admission
+        self._endings = endings
         self._repeats = repeats
         self._routes = routes
         self._clock = clock
@@ -169,8 +172,7 @@ class Engine:
                 cancelled = self._after(task, Cancelled())
                 if not await self._store.save(cancelled):
                     continue  # it was claimed, or ended, just now
-                await self._admission.ended(cancelled)
-                await self._chunks.close_stream(task_id, cancelled=True)
+                await self._endings.follow(cancelled)
                 return cancelled
             if task.status is Status.CANCELLED and run is not None:
                 return task

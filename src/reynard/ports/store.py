@@ -69,6 +69,10 @@ class Tasks(Protocol):
         """The task and its result."""
         ...
 
+    async def generation(self, task_id: str) -> Generation | None:
+        """What is asked of a task that has not ended; None if it cannot be read, or is not kept."""
+        ...
+
     async def attempts(self, task_id: str) -> Sequence[Attempt]:
         """The upstream calls of an ended task, oldest first."""
         ...

@@ -91,6 +91,9 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
    AND owner NOT IN (SELECT id FROM workers WHERE lease_until > ?)
  LIMIT ?;
 
+-- name: find_generation
+SELECT generation FROM tasks WHERE id = ?;
+
 -- name: find_attempts
 SELECT attempts FROM tasks WHERE id = ?;
 
