@@ -24,6 +24,7 @@ from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
 from reynard.engine.files import FileLimits, Files
@@ -378,6 +379,7 @@ def _engine(
         failover=failover,
         access=Access(store, clock),
         files=files,
+        accounts=Accounts(store),
         routes=lambda: wiring.routes,
         clock=clock,
         chance=chance,

@@ -16,7 +16,10 @@ LENGTH: Final = len(PREFIX) + BODY_LENGTH + CHECK_LENGTH
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """A key as it is stored. `models` None: all of them. Times are Unix seconds."""
+    """A key as it is stored. `models` None: all of them. Times are Unix seconds.
+
+    `limited`: its balance must cover what a request may cost. Without it nothing is refused, and use is still recorded.
+    """
 
     id: str
     digest: bytes
@@ -28,6 +31,7 @@ class Key(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     expires: float | None = None
     revoked: float | None = None
+    limited: bool = False
 
     def is_good(self, now: float) -> bool:
         """Neither revoked nor expired."""

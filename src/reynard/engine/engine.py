@@ -32,6 +32,7 @@ from reynard.core.task import (
     transition,
 )
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.failover import Failover
 from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
@@ -69,6 +70,7 @@ class Engine:
         failover: Failover,
         access: Access,
         files: Files,
+        accounts: Accounts,
         routes: Callable[[], Routes],
         clock: Clock,
         chance: Chance,
@@ -78,6 +80,7 @@ class Engine:
     ) -> None:
         self.access = access
         self.files = files
+        self.accounts = accounts
         self._store = store
         self._chunks = chunks
         self._worker = worker

@@ -21,6 +21,7 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.MalformedBody: (400, INVALID),
     e.InvalidMultipart: (400, INVALID),
     e.AuthenticationFailed: (401, "authentication_error"),
+    e.InsufficientCredits: (402, "insufficient_quota"),
     e.PermissionDenied: (403, "permission_error"),
     e.StorageFull: (403, "permission_error"),
     e.NotFound: (404, "not_found"),
