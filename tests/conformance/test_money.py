@@ -53,11 +53,12 @@ def bill(cost: int | None) -> Bill | None:
 
 
 def ending(kind: str, cost: int | None) -> Event:
-    return {
+    events: dict[str, Event] = {
         "completed": Completed(bill(cost)),
         "failed": Failed(BROKEN, bill(cost)),
         "cancelled": Cancelled(bill(cost)),
-    }[kind]
+    }
+    return events[kind]
 
 
 ends = st.builds(ending, st.sampled_from(["completed", "failed", "cancelled"]), costs)
@@ -124,7 +125,7 @@ class Money(RuleBasedStateMachine):
         return True
 
     async def save(self, task: Task) -> bool:
-        kept = await self.store.save(task)
+        kept: bool = await self.store.save(task)
         if kept:
             self.known[task.id] = task
         return kept

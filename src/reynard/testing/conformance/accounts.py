@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from reynard.core.ledger import MICRO, Account, Entry, at_end, at_start
-from reynard.core.task import Bill, Cancelled, Completed, Failed, Task, TaskError, transition
+from reynard.core.task import Bill, Cancelled, Completed, Event, Failed, Task, TaskError, transition
 from reynard.ports.store import Store, UsageFilter, UsageRow
 from reynard.testing.conformance.store import GENERATION, NOW, POLICY, RESULT, claimed, new_task
 
@@ -108,7 +108,7 @@ class AccountsConformance:
 
     async def test_usage_counts_every_end(self, store: Store) -> None:
         failed = Failed(TaskError("upstream_error", "no"))
-        ends = (failed, Cancelled(bill(5)), Completed(bill(6)))
+        ends: tuple[Event, ...] = (failed, Cancelled(bill(5)), Completed(bill(6)))
         for number, event in enumerate(ends):
             await store.insert(transition(claimed(new_task(number)), event, NOW, POLICY), None)
         page = await store.usage(UsageFilter(first=FIRST, last=LAST))
