@@ -76,8 +76,15 @@ class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows):
 
     async def update_key(self, key: Key, *, was: Key) -> bool:
         """See the port."""
-        sql, row = self._sql["update_key"], (key.digest, _encode(key), key.id, _encode(was))
-        return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
+        find, replace = self._sql["key_by_id"], self._sql["update_key"]
+
+        def update(connection: sqlite3.Connection) -> int:
+            found = connection.execute(find, (key.id,)).fetchone()
+            if found is None or _keys.decode(found[0]) != was:  # as values: an older version wrote fewer fields
+                return 0
+            return connection.execute(replace, (key.digest, _encode(key), key.id, found[0])).rowcount
+
+        return await self._writer.run(update) == 1
 
     async def key_by_digest(self, digest: bytes) -> Key | None:
         """See the port."""
