@@ -6,15 +6,19 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from reynard.cli import settings as shared
+from reynard.cli.limits import limit_options, limits_with
 from reynard.cli.store import CreditAmount, change, credits_of, found, now, on_store, print_json
 from reynard.core import keys as made
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry, shown
+from reynard.core.limits import Limits
 from reynard.ports.store import Store
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+NOT_SHOWN = ("digest", "signing", "limits")  # of the limits, each is shown by itself
 HEADINGS = ["ID", "KEY", "NAME", "STATE", "CREDITS", "RESERVED", "USED", "MODELS"]
 
 
@@ -50,6 +54,7 @@ def keys() -> None:
 @click.option("--group", default="default", help="A word that groups keys; tasks carry it.")
 @click.option("--admin", is_flag=True, help="It may administer the gateway.")
 @click.option("--credits", "granted", type=CreditAmount(), help="What it may use up, as 25; else no limit.")
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @shared.store_options
 def create(
@@ -62,12 +67,13 @@ def create(
     as_json: bool,
     config_file: str | None,
     data: str | None,
+    **limits: int | None,
 ) -> None:
     """Make a key; it is printed once, alone on the last line.
 
     \b
     Example:
-      reynard keys create --name ci --expires 30d --credits 25
+      reynard keys create --name ci --expires 30d --credits 25 --rpm 60
     """
     from reynard.bootstrap import SystemChance, SystemClock, new_key
 
@@ -76,7 +82,14 @@ def create(
     clock = SystemClock()
     bound = None if models is None else tuple(filter(None, models.split(",")))
     end = None if expires is None else clock.now() + expires
-    fields = {"models": bound, "expires": end, "group": group, "admin": admin, "limited": granted is not None}
+    fields = {
+        "models": bound,
+        "expires": end,
+        "group": group,
+        "admin": admin,
+        "limited": granted is not None,
+        "limits": limits_with(Limits(), limits),
+    }
     secret, key = new_key(SystemChance(), clock, name=name, **fields)
 
     async def add(store: Store) -> Account:
@@ -144,6 +157,7 @@ def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) 
 @click.option("--expires", type=Lifetime(), help="How long it lasts from now, as 30d; `never`.")
 @click.option("--group", help="A word that groups keys.")
 @click.option("--limited/--unlimited", default=None, help="Whether its balance must cover what it asks for.")
+@limit_options
 @shared.store_options
 def update(
     key_id: str,
@@ -154,12 +168,13 @@ def update(
     limited: bool | None,
     config_file: str | None,
     data: str | None,
+    **limits: int | None,
 ) -> None:
     """Change a key. Its balance is changed by `reynard keys credit`.
 
     \b
     Example:
-      reynard keys update key-0a1b2c3d4e5f --models all --expires never
+      reynard keys update key-0a1b2c3d4e5f --models all --expires never --unlimited --rpm none
     """
     given = {"name": name, "group": group, "limited": limited}
     changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
@@ -167,7 +182,10 @@ def update(
         changes["models"] = None if models == "all" else tuple(filter(None, models.split(",")))
     if _was_given("expires"):
         changes["expires"] = None if expires is None else now() + expires
-    change(config_file, data, key_id, changes)
+    change(
+        *(config_file, data, key_id),
+        lambda key: replace(key, **changes, limits=limits_with(key.limits, limits)),
+    )
     click.echo(f"{key_id} changed")
 
 
@@ -210,7 +228,7 @@ def revoke(key_id: str, config_file: str | None, data: str | None) -> None:
     Example:
       reynard keys revoke key-0a1b2c3d4e5f
     """
-    change(config_file, data, key_id, {"revoked": now()})
+    change(config_file, data, key_id, lambda key: replace(key, revoked=now()))
     click.echo(f"{key_id} revoked")
 
 
@@ -228,7 +246,8 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
     from reynard.bootstrap import SystemChance
 
     secret = made.make(SystemChance().below)
-    change(config_file, data, key_id, {"digest": made.digest(secret), "hint": made.hint(secret)})
+    changes = {"digest": made.digest(secret), "hint": made.hint(secret)}
+    change(config_file, data, key_id, lambda key: replace(key, **changes))
     if as_json:
         print_json({"id": key_id, "key": secret})
     else:
@@ -237,12 +256,12 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
 
 
 def _shown(key: Key, account: Account) -> dict[str, Any]:
-    """A key without its digest, times and credits as people read them."""
-    fields = {name: value for name, value in msgspec.structs.asdict(key).items() if name != "digest"}
+    """A key without what is secret, times and credits as people read them."""
+    fields = {name: value for name, value in msgspec.structs.asdict(key).items() if name not in NOT_SHOWN}
     for name in ("created", "expires", "revoked"):
         if fields[name] is not None:
             fields[name] = datetime.datetime.fromtimestamp(fields[name], datetime.UTC).isoformat(timespec="seconds")
-    return {**fields, "state": _state(key), **credits_of(account)}
+    return {**fields, **msgspec.structs.asdict(key.limits), "state": _state(key), **credits_of(account)}
 
 
 def _row(key: Key, account: Account) -> list[str]:

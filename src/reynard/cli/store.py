@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
-from msgspec.structs import replace
 
 from reynard.cli import settings as shared
 from reynard.core.keys import Key
@@ -61,15 +60,15 @@ async def found(store: Keys, key_id: str) -> Key:
     raise KeyNotFound(f"there is no key {key_id}; `reynard keys list` shows them")
 
 
-def change(config_file: str | None, data: str | None, key_id: str, changes: dict[str, Any]) -> None:
+def change(config_file: str | None, data: str | None, key_id: str, changed: Callable[[Key], Key]) -> None:
     """Some fields of a key, whoever else changes others. Raises `KeyNotFound`."""
 
-    async def changed(store: Store) -> None:
+    async def work(store: Store) -> None:
         key = await found(store, key_id)
-        while not await store.update_key(replace(key, **changes), was=key):
+        while not await store.update_key(changed(key), was=key):
             key = await found(store, key_id)  # somebody else changed it just now
 
-    on_store(config_file, data, changed)
+    on_store(config_file, data, work)
 
 
 def credits_of(account: Account) -> dict[str, Decimal]:
