@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -47,7 +48,7 @@ def use(client: httpx2.Client, calls: int = 1, **fields: Any) -> Decimal:
     for _ in range(calls):
         usage = submit(client, text_request(sync=True, max_tokens=100, **fields)).json()["usage"]
         micro = usage["prompt_tokens"] * Decimal("0.1") + usage["completion_tokens"] * Decimal("0.3")
-        cost += -(-micro // 1) / 1_000_000
+        cost += Decimal(math.ceil(micro)) / 1_000_000
     return cost
 
 
