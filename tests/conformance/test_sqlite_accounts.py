@@ -111,17 +111,19 @@ async def test_an_audit_names_what_is_wrong(
     assert [fault for fault in found(store) if fault[:2] == (key_id, task_id) and says in fault[2]], found(store)
 
 
-async def test_an_audit_takes_folded_entries_as_their_sum_has_them(store: SQLiteStore, path: Path) -> None:
+SETTLED = f"task_id = '{ONE}' OR (kind = 'grant' AND key_id = 'key-a')"
+HELD = f"task_id = '{ONE}' AND kind = 'hold'"  # its end is behind the limit of a batch
+
+
+@pytest.mark.parametrize("folded", [SETTLED, HELD])
+@pytest.mark.parametrize("deleted", [[], [f"DELETE FROM tasks WHERE id = '{ONE}'"]])
+async def test_an_audit_takes_folded_entries_as_their_sum_has_them(
+    store: SQLiteStore, path: Path, folded: str, deleted: list[str]
+) -> None:
     await make_every_kind(store)
     before = await store.accounts()
-    of_one = f"FROM ledger WHERE task_id = '{ONE}' OR (kind = 'grant' AND key_id = 'key-a')"
-    carry = f"SELECT 'key-a', NULL, 'carry', sum(amount), sum(cost), 1.0, '' {of_one}"
-    tampered(
-        path,
-        f"{OPEN_AGAIN.removesuffix(' VALUES')} {carry}",
-        f"DELETE {of_one}",
-        f"DELETE FROM tasks WHERE id = '{ONE}'",
-    )
+    carry = f"SELECT 'key-a', NULL, 'carry', sum(amount), sum(cost), max(at), '' FROM ledger WHERE {folded}"
+    tampered(path, f"{OPEN_AGAIN.removesuffix(' VALUES')} {carry}", f"DELETE FROM ledger WHERE {folded}", *deleted)
     assert found(store) == []
     assert await store.accounts() == before
     tampered(path, "UPDATE ledger SET amount = amount + 1 WHERE kind = 'carry'")

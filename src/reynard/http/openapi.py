@@ -17,7 +17,7 @@ from reynard.http.files import FileDeleted, FileDetails, FileList
 from reynard.http.models import AnthropicModel, AnthropicModels, ModelView, ModelViews, OpenAIModel, OpenAIModels
 from reynard.http.shapes import AnthropicError
 from reynard.http.uploads import FileView, UrlForm
-from reynard.http.usage import UsageView
+from reynard.http.usage import UsageReport
 from reynard.http.views import TaskList, TaskView
 
 REF: Final = "#/components/schemas/{name}"
@@ -85,7 +85,7 @@ def document() -> Json:
         AccountView,
         Subscription,
         BillingUsage,
-        UsageView,
+        UsageReport,
         AnthropicError,
         ErrorEnvelope,
     ]
@@ -365,7 +365,7 @@ def _usage() -> Json:
         ),
         _parameter("page", "query", {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1}, "Which."),
     ]
-    answer: Json = _json(UsageView) | {"text/csv": {}}
+    answer: Json = _json(UsageReport) | {"text/csv": {}}
     failures = ("401", "403", "422", "503")
     return _operation("getUsage", "What was used, by day, model and key", answer, failures, parameters)
 

@@ -48,7 +48,7 @@ class UsageItem(Struct, kw_only=True, omit_defaults=True):
     cost_credits: Credits
 
 
-class UsageView(Struct, kw_only=True):
+class UsageReport(Struct, kw_only=True):
     """A page of rows; `total` is of all pages."""
 
     object: Literal["list"] = "list"
@@ -65,7 +65,7 @@ async def read_usage(request: Request) -> Response:
     page = await services(request).engine.accounts.usage(wanted, caller)
     if not as_csv:
         items = [_item(row) for row in page.rows]
-        view = UsageView(data=items, total=UsageTotal(**_figures(page.total)), has_more=page.has_more)
+        view = UsageReport(data=items, total=UsageTotal(**_figures(page.total)), has_more=page.has_more)
         return Response(encode(view), media_type="application/json")
     headers = {
         "content-disposition": f'attachment; filename="usage-{wanted.first}-{wanted.last}.csv"',

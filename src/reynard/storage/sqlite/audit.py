@@ -24,15 +24,12 @@ OF_TASKS: Final = {
     "missing_holds": "{0} credits are held, and the task reserved {1}",
     "wrong_costs": "{0} credits are settled, and the bill has {1}",
 }
+NOTHING: Final = [0, 0, 0]
 OF_ACCOUNTS: Final = ("balance", "reserved", "used")
 
 
-class Sums:
-    """What the entries of a key come to: balance, reserved, used."""
-
-    def __init__(self) -> None:
-        self.amounts = [0, 0, 0]
-        self.is_folded = False
+Sums = Mapping[str, list[int]]
+"""What the entries of each key come to: balance, reserved, used."""
 
 
 def faults(connection: sqlite3.Connection, told: Told) -> Iterator[Fault]:
@@ -40,13 +37,11 @@ def faults(connection: sqlite3.Connection, told: Told) -> Iterator[Fault]:
     sql = queries.load("audit.sql")
     connection.execute("BEGIN")
     entries, tasks = connection.execute(sql["spans"]).fetchone()
-    sums: defaultdict[str, Sums] = defaultdict(Sums)
+    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
     for after in range(0, entries, STEP):
         step = {"after": after, "until": after + STEP}
-        for key_id, *amounts, is_folded in connection.execute(sql["sums"], step):
-            found = sums[key_id]
-            found.amounts = [before + more for before, more in zip(found.amounts, amounts, strict=True)]
-            found.is_folded |= bool(is_folded)
+        for key_id, *amounts in connection.execute(sql["sums"], step):
+            sums[key_id] = [before + more for before, more in zip(sums[key_id], amounts, strict=True)]
         yield from _compared(connection, sql, OF_ENTRIES, step)
         told(min(after + STEP, entries), entries + tasks)
     for after in range(0, tasks, STEP):
@@ -65,22 +60,20 @@ def _compared(
             yield Fault(key_id=key_id, task_id=task_id or None, message=words.format(shown(there), shown(due)))
 
 
-def _accounts(connection: sqlite3.Connection, sums: Mapping[str, Sums]) -> Iterator[Fault]:
+def _accounts(connection: sqlite3.Connection, sums: Sums) -> Iterator[Fault]:
     kept = {key_id: amounts for key_id, *amounts in connection.execute(queries.load()["accounts"])}
     for key_id in sorted(kept.keys() | sums.keys()):
-        due = sums[key_id].amounts if key_id in sums else [0, 0, 0]
-        for name, has, comes in zip(OF_ACCOUNTS, kept.get(key_id, [0, 0, 0]), due, strict=True):
+        for name, has, comes in zip(OF_ACCOUNTS, kept.get(key_id, NOTHING), sums.get(key_id, NOTHING), strict=True):
             if has != comes:
                 words = f"the account has {name} {shown(has)}, and its entries come to {shown(comes)}"
                 yield Fault(key_id=key_id, message=words)
 
 
-def _usage(connection: sqlite3.Connection, sql: Mapping[str, str], sums: Mapping[str, Sums]) -> Iterator[Fault]:
-    """The days' costs, against those that were settled; not of a key with entries that are no longer kept."""
+def _usage(connection: sqlite3.Connection, sql: Mapping[str, str], sums: Sums) -> Iterator[Fault]:
+    """The days' costs, against those that were settled; both stay when tasks and entries go."""
     counted: dict[str, int] = dict(connection.execute(sql["used"]))
     for key_id in sorted(counted.keys() | sums.keys()):
-        found = sums[key_id] if key_id in sums else Sums()
-        counts, settled = counted.get(key_id, 0), found.amounts[2]
-        if counts != settled and not found.is_folded:
+        counts, (_, _, settled) = counted.get(key_id, 0), sums.get(key_id, NOTHING)
+        if counts != settled:
             words = f"the usage of all days costs {shown(counts)} credits, and {shown(settled)} are settled"
             yield Fault(key_id=key_id, message=words)

@@ -1,13 +1,19 @@
 -- The statements of an audit. All but the first and the last take the rows from :after to :until, so that a long ledger
--- is read in steps. A fault is (key, task, what is there, what there should be), amounts in micro-credits.
+-- is read in steps. What a carry may stand for, a hold without its end as well, is not missed. A fault is (key, task, what is there, what there should be), amounts in micro-credits.
 
 -- name: spans
 SELECT (SELECT coalesce(max(seq), 0) FROM ledger), (SELECT coalesce(max(seq), 0) FROM tasks);
 
 -- name: sums
-SELECT key_id, sum(amount), sum(iif(kind IN ('hold', 'settlement', 'refund'), -amount - cost, 0)), sum(cost),
-       max(kind = 'carry')
-  FROM ledger
+SELECT key_id,
+       sum(amount),
+       sum(iif(kind = 'hold'
+               AND NOT EXISTS (SELECT 1
+                                 FROM ledger AS ending
+                                WHERE ending.task_id = entry.task_id AND ending.kind IN ('settlement', 'refund')),
+               -amount, 0)),
+       sum(cost)
+  FROM ledger AS entry
  WHERE seq > :after AND seq <= :until
  GROUP BY key_id;
 
@@ -50,7 +56,12 @@ SELECT ending.key_id, coalesce(ending.task_id, ''), ending.amount + ending.cost,
  WHERE ending.seq > :after AND ending.seq <= :until
    AND ending.kind IN ('settlement', 'refund')
    AND (ending.kind = 'refund' OR ending.amount <> -ending.cost OR coalesce(task.reserved, 0) <> 0)
-   AND NOT EXISTS (SELECT 1 FROM ledger WHERE task_id = ending.task_id AND kind = 'hold');
+   AND NOT EXISTS (SELECT 1 FROM ledger WHERE task_id = ending.task_id AND kind = 'hold')
+   AND NOT EXISTS (SELECT 1
+                     FROM ledger AS carry
+                    WHERE carry.key_id = ending.key_id
+                      AND carry.kind = 'carry'
+                      AND carry.at >= coalesce(task.created, 0));
 
 -- name: unequal_ends
 SELECT ending.key_id, ending.task_id, ending.amount + ending.cost, -hold.amount
@@ -83,7 +94,7 @@ SELECT task.key_id, task.id, coalesce(-hold.amount, 0), task.reserved
    AND task.reserved <> coalesce(-hold.amount, 0)
    AND (hold.seq IS NOT NULL
         OR task.ended IS NULL
-        OR NOT EXISTS (SELECT 1 FROM ledger WHERE key_id = task.key_id AND kind = 'carry'));
+        OR NOT EXISTS (SELECT 1 FROM ledger WHERE key_id = task.key_id AND kind = 'carry' AND at >= task.created));
 
 -- name: wrong_costs
 SELECT task.key_id, task.id, coalesce(settlement.cost, 0), coalesce(json_extract(CAST(task.bill AS TEXT), '$.cost'), 0)
@@ -93,7 +104,7 @@ SELECT task.key_id, task.id, coalesce(settlement.cost, 0), coalesce(json_extract
    AND task.ended IS NOT NULL
    AND coalesce(settlement.cost, 0) <> coalesce(json_extract(CAST(task.bill AS TEXT), '$.cost'), 0)
    AND (settlement.seq IS NOT NULL
-        OR NOT EXISTS (SELECT 1 FROM ledger WHERE key_id = task.key_id AND kind = 'carry'));
+        OR NOT EXISTS (SELECT 1 FROM ledger WHERE key_id = task.key_id AND kind = 'carry' AND at >= task.ended));
 
 -- name: used
 SELECT key_id, sum(cost) FROM usage GROUP BY key_id;
