@@ -184,3 +184,14 @@ def test_a_fallback_that_there_is_not_is_named(priced: Gateway, upstream: Upstre
         response = submit(client, text_request(fallback_models=["gpt-5.4", "no-such"]))
         assert response.status_code == 422
         assert response.json()["error"]["param"] == "fallback_models[1]"
+
+
+def test_a_deadline_holds_for_what_waits_too(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(first_token_ms=60_000)
+    config = channel(upstream) + "[engine]\nmax_running = 1\n"
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+        running_id = submit(client, text_request()).json()["id"]
+        waiting = submit(client, text_request(timeout_s=0.1)).json()
+        ended = client.get(f"/v1/tasks/{waiting['id']}", params={"wait": 30}).json()
+        assert (ended["status"], ended["error"]["code"]) == ("failed", "generation_timeout")
+        assert client.get(f"/v1/tasks/{running_id}").json()["status"] == "processing"
