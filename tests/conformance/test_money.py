@@ -108,6 +108,9 @@ class Money(RuleBasedStateMachine):
         used = sum(task.bill.cost for task in own if task.bill is not None)
         return Account(self.granted[key_id] - reserved - used, reserved, used)
 
+    def covers(self, key_id: str, reserved: int) -> bool:
+        return key_id not in LIMITED or reserved <= max(0, self.account(key_id).balance)
+
     def reread(self) -> None:
         """After a crash the store is right, whatever was under way."""
         for task_id in self.known:
@@ -148,7 +151,7 @@ class Money(RuleBasedStateMachine):
     def submit(self, key_id: str, reserved: int, stream: bool, claimed: bool) -> Any:
         task = self.new(key_id, reserved, stream=stream)
         task = self.after(task, Claimed("w")) if claimed else task
-        covered = key_id not in LIMITED or self.account(key_id).balance >= reserved
+        covered = self.covers(key_id, reserved)
         assert self.run(self.insert(task)) is covered
         return task.id if covered else multiple()
 
@@ -156,7 +159,7 @@ class Money(RuleBasedStateMachine):
     def call(self, key_id: str, reserved: int, event: Event) -> None:
         """A sync call, stored once, with its end."""
         task = self.after(self.after(self.new(key_id, reserved, sync=True), Claimed("w")), event)
-        covered = key_id not in LIMITED or self.account(key_id).balance >= reserved
+        covered = self.covers(key_id, reserved)
         assert self.run(self.insert(task)) is covered
 
     @rule(target=tasks, key_id=keys, reserved=st.lists(st.integers(1, 40), min_size=2, max_size=6))

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from reynard.core.errors import InsufficientCredits
 from reynard.core.ledger import MICRO, Account, Entry, at_end, at_start
 from reynard.core.task import Bill, Cancelled, Completed, Event, Failed, Task, TaskError, transition
 from reynard.ports.store import Store, UsageFilter, UsageRow
@@ -57,6 +58,18 @@ class AccountsConformance:
         a, b = Account(9 * MICRO, 0, MICRO), Account(-MICRO, 0, 0)
         assert await store.accounts() == {"key-a": a, "key-b": b}
         assert await store.account("key-a") == a
+
+    async def test_a_key_that_owes_gets_what_costs_nothing_and_no_more(self, store: Store) -> None:
+        await store.post(grant(whole=-1))
+        refused = False
+        try:
+            await store.insert(reserving(1, 1), GENERATION, limited=True)
+        except InsufficientCredits:
+            refused = True
+        assert refused
+        assert await store.find(reserving(1, 1).id) is None
+        await store.insert(reserving(2, 0), GENERATION, limited=True)
+        assert await store.find(reserving(2, 0).id) is not None
 
     async def test_entries_are_ones_own_newest_first(self, store: Store) -> None:
         ended = transition(claimed(reserving(1, 5)), Completed(bill(7)), NOW, POLICY)
