@@ -147,7 +147,7 @@ def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) 
     if as_json:
         print_json(fields)
     else:
-        shared.table(["FIELD", "VALUE"], [[name, str(value)] for name, value in fields.items()])
+        shared.table(["FIELD", "VALUE"], [[name, _text(value)] for name, value in fields.items()])
 
 
 @keys.command()
@@ -262,6 +262,10 @@ def _shown(key: Key, account: Account) -> dict[str, Any]:
         if fields[name] is not None:
             fields[name] = datetime.datetime.fromtimestamp(fields[name], datetime.UTC).isoformat(timespec="seconds")
     return {**fields, **msgspec.structs.asdict(key.limits), "state": _state(key), **credits_of(account)}
+
+
+def _text(value: Any) -> str:
+    return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
 
 
 def _row(key: Key, account: Account) -> list[str]:

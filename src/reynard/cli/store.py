@@ -2,7 +2,6 @@
 
 import datetime
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +10,10 @@ import msgspec
 
 from reynard.cli import settings as shared
 from reynard.core.keys import Key
-from reynard.core.ledger import Account, amount_of, in_credits
+from reynard.core.ledger import Account, Credits, amount_of, in_credits
 from reynard.ports.store import Keys, Store
 
 T = TypeVar("T")
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class KeyNotFound(Exception):
@@ -71,7 +68,7 @@ def change(config_file: str | None, data: str | None, key_id: str, changed: Call
     on_store(config_file, data, work)
 
 
-def credits_of(account: Account) -> dict[str, Decimal]:
+def credits_of(account: Account) -> dict[str, Credits]:
     """Its figures in credits, by name."""
     return {name: in_credits(amount) for name, amount in msgspec.structs.asdict(account).items()}
 
@@ -82,5 +79,5 @@ def now() -> float:
 
 
 def print_json(value: Any) -> None:
-    """On a line of its own; amounts are numbers."""
-    click.echo(_encode(value))
+    """On a line of its own."""
+    click.echo(msgspec.json.encode(value))

@@ -7,10 +7,9 @@ same commit as the state that it belongs to: nothing is charged twice, and nothi
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from reynard.core.errors import InsufficientCredits
 from reynard.core.task import Task
@@ -18,8 +17,8 @@ from reynard.core.task import Task
 MICRO: Final = 1_000_000
 """Micro-credits in a credit."""
 
-Credits = Annotated[Decimal, Meta(extra_json_schema={"type": "number"})]
-"""An amount as clients read it: a JSON number of credits, exact (encoders want `decimal_format="number"`)."""
+Credits = Annotated[Raw, Meta(extra_json_schema={"type": "number"})]
+"""An amount as clients read it: a JSON number of credits, exact."""
 
 _WRITTEN: Final = re.compile(r"([+-]?)(\d{1,9})(?:\.(\d{1,6}))?")
 
@@ -71,9 +70,9 @@ def shown(amount: int) -> str:
     return f"-{text}" if amount < 0 else text
 
 
-def in_credits(amount: int) -> Decimal:
+def in_credits(amount: int) -> Credits:
     """Micro-credits, as `Credits`."""
-    return Decimal(shown(amount))
+    return Raw(shown(amount).encode())
 
 
 def amount_of(text: str) -> int:

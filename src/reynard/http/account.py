@@ -2,12 +2,11 @@
 
 import datetime
 from datetime import date
-from decimal import Decimal
 from itertools import groupby
 from typing import Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,14 +15,12 @@ from reynard.http import days
 from reynard.http.requests import caller_of, services
 from reynard.ports.store import UsageFilter, UsageRow
 
-UNLIMITED: Final = Decimal(100_000_000)
+UNLIMITED: Final = Raw(b"100000000")
 """What clients of the billing paths take for no limit."""
 
 CENTS: Final = 100
 MOST_DAYS: Final = 100
 MOST_COSTS: Final = 10_000
-
-encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class TokenCredits(Struct, kw_only=True):
@@ -103,7 +100,7 @@ async def read_credits(request: Request) -> Response:
     data = AccountCredits(
         token=TokenCredits(unlimited_credits=not caller.limited, **figures), user=UserCredits(**figures)
     )
-    return Response(encode(AccountView(data=data)), media_type="application/json")
+    return Response(msgspec.json.encode(AccountView(data=data)), media_type="application/json")
 
 
 async def read_subscription(request: Request) -> Response:
@@ -117,7 +114,7 @@ async def read_subscription(request: Request) -> Response:
         system_hard_limit_usd=total,
         access_until=0 if caller.expires is None else int(caller.expires),
     )
-    return Response(encode(found), media_type="application/json")
+    return Response(msgspec.json.encode(found), media_type="application/json")
 
 
 async def read_billing_usage(request: Request) -> Response:
@@ -136,10 +133,10 @@ async def read_billing_usage(request: Request) -> Response:
     accounts = services(request).engine.accounts
     page, account = await accounts.usage(wanted, caller), await accounts.of(caller)
     found = BillingUsage(daily_costs=_daily(page.rows), total_usage=in_credits(account.used * CENTS))
-    return Response(encode(found), media_type="application/json")
+    return Response(msgspec.json.encode(found), media_type="application/json")
 
 
-def _figures(account: Account) -> dict[str, Decimal]:
+def _figures(account: Account) -> dict[str, Credits]:
     return {
         "remaining_credits": in_credits(account.balance),
         "used_credits": in_credits(account.used),

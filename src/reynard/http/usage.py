@@ -4,14 +4,14 @@ import csv
 import io
 from typing import Any, Final, Literal, get_args
 
+import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from reynard.core.errors import InvalidParam
-from reynard.core.ledger import Credits, in_credits
+from reynard.core.ledger import Credits, in_credits, shown
 from reynard.http import days
-from reynard.http.account import encode
 from reynard.http.requests import caller_of, number, services
 from reynard.ports.store import UsageField, UsageFilter, UsagePage, UsageRow
 
@@ -66,7 +66,7 @@ async def read_usage(request: Request) -> Response:
     if not as_csv:
         items = [_item(row) for row in page.rows]
         view = UsageReport(data=items, total=UsageTotal(**_figures(page.total)), has_more=page.has_more)
-        return Response(encode(view), media_type="application/json")
+        return Response(msgspec.json.encode(view), media_type="application/json")
     headers = {
         "content-disposition": f'attachment; filename="usage-{wanted.first}-{wanted.last}.csv"',
         "x-content-type-options": "nosniff",
@@ -85,7 +85,8 @@ def table(page: UsagePage, wanted: UsageFilter) -> str:
     rows.writeheader()
     for row in page.rows:
         names = {"day": row.day, "model": row.model, "key": row.key_id}
-        rows.writerow({field: cell(names[field] or "") for field in by} | _figures(row))
+        own = {field: cell(names[field] or "") for field in by}
+        rows.writerow({**own, **_figures(row), "cost_credits": shown(row.cost)})
     return written.getvalue()
 
 
