@@ -85,7 +85,7 @@ def table(page: UsagePage, wanted: UsageFilter) -> str:
     rows.writeheader()
     for row in page.rows:
         names = {"day": row.day, "model": row.model, "key": row.key_id}
-        own = {field: cell(names[field] or "") for field in by}
+        own: dict[str, str] = {field: cell(names[field] or "") for field in by}
         rows.writerow({**own, **_figures(row), "cost_credits": shown(row.cost)})
     return written.getvalue()
 
