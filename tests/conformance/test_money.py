@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 from msgspec.structs import replace
 
 from reynard.core.errors import InsufficientCredits
@@ -227,6 +236,13 @@ class Money(RuleBasedStateMachine):
             assert not self.run(self.save(late))
             assert not self.run(self.save(self.after(replace(task, status="processing", version=0), event)))
 
+    @precondition(lambda self: hasattr(self.store, "fold_ledger"))
+    @rule(before=st.floats(NOW, NOW + 2), limit=st.integers(1, 9))
+    def fold(self, before: float, limit: int) -> None:
+        """Any number of entries, so that a hold may be folded before its end."""
+        store: Any = self.store
+        self.run(store.fold_ledger(before, limit))
+
     @rule()
     def crash(self) -> None:
         self.open()
@@ -274,12 +290,17 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def holds_are_settlements_refunds_and_what_is_open(self) -> None:
+        """Of all that was not folded; a hold goes before its end."""
         with closing(sqlite3.connect(self.path)) as connection:
-            flows = dict(connection.execute("SELECT kind, sum(amount) FROM ledger GROUP BY kind"))
-            (costs,) = connection.execute("SELECT coalesce(sum(cost), 0) FROM ledger").fetchone()
-        ended = flows.get("settlement", 0) + costs + flows.get("refund", 0)
-        still_open = sum(task.reserved for task in self.known.values() if not task.is_ended)
-        assert -flows.get("hold", 0) == ended + still_open
+            held = dict(connection.execute("SELECT task_id, -amount FROM ledger WHERE kind = 'hold'"))
+            ends = "SELECT task_id, amount + cost FROM ledger WHERE kind IN ('settlement', 'refund')"
+            ended = dict(connection.execute(ends))
+        for task_id, amount in held.items():
+            task = self.known[task_id]
+            assert (task.reserved, task.is_ended) == (amount, task_id in ended)
+            assert ended.get(task_id, amount) == amount
+        still_open = {task.id for task in self.known.values() if task.reserved and not task.is_ended}
+        assert held.keys() - ended.keys() == still_open
 
     @invariant()
     def a_limited_balance_falls_below_zero_only_by_what_cost_more_than_it_reserved(self) -> None:
