@@ -18,7 +18,6 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     multiple,
-    precondition,
     rule,
 )
 from msgspec.structs import replace
@@ -236,12 +235,10 @@ class Money(RuleBasedStateMachine):
             assert not self.run(self.save(late))
             assert not self.run(self.save(self.after(replace(task, status="processing", version=0), event)))
 
-    @precondition(lambda self: hasattr(self.store, "fold_ledger"))
     @rule(before=st.floats(NOW, NOW + 2), limit=st.integers(1, 9))
     def fold(self, before: float, limit: int) -> None:
         """Any number of entries, so that a hold may be folded before its end."""
-        store: Any = self.store
-        self.run(store.fold_ledger(before, limit))
+        self.run(self.store.fold_ledger(before, limit))
 
     @rule()
     def crash(self) -> None:
