@@ -24,6 +24,7 @@ from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
 from reynard.engine.calls import Calls
@@ -429,6 +430,7 @@ def _engine(
         repeats=repeats,
         access=Access(store, clock),
         files=files,
+        accounts=Accounts(store),
         routes=lambda: wiring.routes,
         clock=clock,
         policy=policy,

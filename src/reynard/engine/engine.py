@@ -9,6 +9,7 @@ from reynard.core.idempotency import Repeat, Repeated
 from reynard.core.keys import Key
 from reynard.core.task import Attempt, Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission, Admitted
 from reynard.engine.calls import Calls, Ticket
 from reynard.engine.endings import Endings
@@ -43,6 +44,7 @@ class Engine:
         repeats: Repeats,
         access: Access,
         files: Files,
+        accounts: Accounts,
         routes: Callable[[], Routes],
         clock: Clock,
         policy: RunPolicy,
@@ -50,6 +52,7 @@ class Engine:
         self.access = access
         self.calls = calls
         self.files = files
+        self.accounts = accounts
         self._store = store
         self._chunks = chunks
         self._worker = worker
