@@ -24,14 +24,17 @@ from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
 from reynard.engine.calls import Calls
+from reynard.engine.endings import Endings
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
 from reynard.engine.files import FileLimits, Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
+from reynard.engine.recovery import Recovery
 from reynard.engine.repeats import Repeats
 from reynard.engine.retention import Retention
 from reynard.engine.routes import Route, Routes
@@ -386,13 +389,18 @@ def _engine(
         clock=clock,
         chance=chance,
     )
+    endings = Endings(admission, chunks)
     worker_id = f"worker-{secrets.token_hex(6)}"
+    recovery = Recovery(
+        worker_id, store=store, chunks=chunks, endings=endings, billing=billing, clock=clock, policy=policy
+    )
     worker = Worker(
         worker_id,
         store=store,
         chunks=chunks,
         failover=failover,
-        admission=admission,
+        endings=endings,
+        recovery=recovery,
         billing=billing,
         clock=clock,
         jobs=jobs,
@@ -403,6 +411,7 @@ def _engine(
         worker_id,
         store=store,
         admission=admission,
+        endings=endings,
         repeats=repeats,
         failover=failover,
         billing=billing,
@@ -417,9 +426,11 @@ def _engine(
         worker=worker,
         calls=calls,
         admission=admission,
+        endings=endings,
         repeats=repeats,
         access=Access(store, clock),
         files=files,
+        accounts=Accounts(store),
         routes=lambda: wiring.routes,
         clock=clock,
         policy=policy,

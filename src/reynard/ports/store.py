@@ -1,7 +1,7 @@
 """The durable store: tasks, their generations and results, money, workers' leases, keys, files."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -11,6 +11,8 @@ from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry
 from reynard.core.task import Attempt, Status, Task
+
+UsageField = Literal["day", "model", "key"]
 
 
 class TaskFilter(Struct, frozen=True, kw_only=True):
@@ -69,6 +71,10 @@ class Tasks(Protocol):
         """The task and its result."""
         ...
 
+    async def generation(self, task_id: str) -> Generation | None:
+        """What is asked of a task that has not ended; None if it cannot be read, or is not kept."""
+        ...
+
     async def attempts(self, task_id: str) -> Sequence[Attempt]:
         """The upstream calls of an ended task, oldest first."""
         ...
@@ -118,6 +124,74 @@ class Ledger(Protocol):
 
     async def account(self, key_id: str) -> Account:
         """A key's credits; all zero for one that has no entries."""
+        ...
+
+
+class UsageFilter(Struct, frozen=True, kw_only=True):
+    """Days in UTC (`2026-11-21`), the last one too; `by`: what the rows are told apart by; `page` counts from 1."""
+
+    first: str
+    last: str
+    key_id: str | None = None  # None: all keys
+    by: frozenset[UsageField] = frozenset()
+    page: int = 1
+    limit: int = 1_000
+
+
+class UsageRow(Struct, frozen=True, kw_only=True):
+    """What ended tasks used; `cost` in micro-credits. What rows are not told apart by is None."""
+
+    day: str | None = None
+    model: str | None = None
+    key_id: str | None = None
+    tasks: int = 0
+    completed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: int = 0
+
+
+class UsagePage(Struct, frozen=True):
+    """Rows in order of day, model and key; `total` is of all pages."""
+
+    rows: list[UsageRow]
+    total: UsageRow
+    has_more: bool
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """What an audit found to be wrong with a key's credits, in words that name the entries."""
+
+    key_id: str
+    task_id: str | None = None
+    message: str
+
+
+Told = Callable[[int, int], None]
+"""Is told how far an audit is: so many of so many rows."""
+
+
+class Accounts(Protocol):
+    """The ledger, read: reports of any length, which keep nobody waiting."""
+
+    async def accounts(self) -> Mapping[str, Account]:
+        """Every key's credits; a key without entries is not there."""
+        ...
+
+    async def entries(self, key_id: str, limit: int) -> Sequence[Entry]:
+        """The key's newest entries, newest first."""
+        ...
+
+    async def usage(self, wanted: UsageFilter) -> UsagePage:
+        """What ended tasks used, added up."""
+        ...
+
+    def audit(self, told: Told) -> Iterator[Fault]:
+        """Adds up the whole ledger, as it is at this moment, and compares: entries with accounts, holds with their ends
+        and with the tasks, costs with bills and usage. Reads as it is iterated, also while a gateway runs.
+
+        Entries that were folded into a `carry` are taken as it has them.
+        """
         ...
 
 
@@ -255,7 +329,7 @@ class Retention(Protocol):
         ...
 
 
-class Store(Tasks, Ledger, Workers, Keys, Files, ChunkRows, Retention, Protocol):
+class Store(Tasks, Ledger, Accounts, Workers, Keys, Files, ChunkRows, Retention, Protocol):
     """One back-end for all of it."""
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from reynard.core.keys import Key
 from reynard.storage.sqlite import queries
+from reynard.storage.sqlite.accounts import AccountRows
 from reynard.storage.sqlite.chunks import StreamRows
 from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.ledger import LedgerRows
@@ -31,7 +32,7 @@ class SchemaTooNew(RuntimeError):
     """The file was written by a later version of this program."""
 
 
-class SQLiteStore(TaskRows, LedgerRows, FileRows, StreamRows, RetentionRows):
+class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows, StreamRows, RetentionRows):
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
