@@ -8,6 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from reynard.ports.store import Fault
+from reynard.storage.sqlite.audit import faults
+
 ENDS: Final = ("completed", "failed", "cancelled")
 PRICE: Final = {"input": 1.0, "output": 2.0}
 """Of every model here, in credits for a million tokens, which is micro-credits for one."""
@@ -31,8 +34,20 @@ class Row(NamedTuple):
         return 0 if self.bill is None else int(self.bill["cost"])
 
 
+def opened(data: Path) -> closing[sqlite3.Connection]:
+    """The store, as another process sees it."""
+    return closing(sqlite3.connect(f"file:{data / 'reynard.db'}?mode=ro", uri=True))
+
+
+def under_way(data: Path) -> int:
+    """How many tasks have not ended."""
+    with opened(data) as connection:
+        found: int = connection.execute("SELECT count(*) FROM tasks WHERE ended IS NULL").fetchone()[0]
+        return found
+
+
 class Books(NamedTuple):
-    """One reading of the store, all of the same moment. `ledger`: amount and cost by task and kind."""
+    """One reading of the store. `ledger`: amount and cost by task and kind. `audit`: the product's own, just before."""
 
     tasks: list[Row]
     ledger: dict[str, dict[str, tuple[int, int]]]
@@ -40,11 +55,13 @@ class Books(NamedTuple):
     account: tuple[int, int, int]
     usage: tuple[int, int, int, int, int]
     deliveries: Counter[str]
+    audit: list[Fault]
 
     @classmethod
     def read(cls, data: Path) -> "Books":
-        """As another process sees it."""
-        with closing(sqlite3.connect(f"file:{data / 'reynard.db'}?mode=ro", uri=True)) as connection:
+        """As it is now."""
+        with opened(data) as connection:
+            audit = list(faults(connection, lambda done, of: None))
             connection.execute("BEGIN")
             tasks = connection.execute(
                 "SELECT id, status, error, result, reserved, bill, terms FROM tasks ORDER BY seq"
@@ -61,6 +78,7 @@ class Books(NamedTuple):
                 account=connection.execute("SELECT balance, reserved, used FROM accounts").fetchone(),
                 usage=connection.execute(f"SELECT {sums} FROM usage").fetchone(),
                 deliveries=Counter(row[0] for row in connection.execute("SELECT task_id FROM deliveries")),
+                audit=audit,
             )
 
     def faults(self) -> Iterator[str]:
@@ -72,6 +90,7 @@ class Books(NamedTuple):
         if strangers:
             yield f"entries of tasks that are not there: {strangers}"
         yield from self._sum_faults()
+        yield from (f"the audit says of {fault.task_id}: {fault.message}" for fault in self.audit)
 
     def _sum_faults(self) -> Iterator[str]:
         ended = [task for task in self.tasks if task.status in ENDS]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx2
-from tests.crash.books import ENDS, Books, Row
+from tests.crash.books import ENDS, Books, Row, under_way
 from tests.crash.clients import Chunk, Crowd, Told, call, submit, whole_events
 from tests.integration.test_answers import wait_for
 from tests.processes import Gateway, text_of
@@ -35,7 +35,7 @@ def books(gateway: Gateway) -> Books:
 
 def until_ended(gateway: Gateway) -> None:
     """A query that waits would look once a second at what is not under way yet."""
-    wait_for(lambda: all(task.status in ENDS for task in Books.read(gateway.folder / "data").tasks), within_s=60)
+    wait_for(lambda: not under_way(gateway.folder / "data"), within_s=60)
 
 
 def check_ended(gateway: Gateway, crowd: Crowd) -> None:
