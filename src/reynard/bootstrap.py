@@ -24,14 +24,17 @@ from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
+from reynard.engine.courier import Courier
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
 from reynard.engine.files import FileLimits, Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
+from reynard.engine.outbox import Outbox
 from reynard.engine.routes import Route, Routes
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.worker import Worker
-from reynard.http import app, server
+from reynard.http import app, server, views
 from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
@@ -44,8 +47,10 @@ from reynard.providers.gemini.files import GeminiUploader
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
+from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.master import MasterSecret
 from reynard.storage.sqlite import SQLiteStore
 
 log = logging.getLogger(__name__)
@@ -53,6 +58,7 @@ log = logging.getLogger(__name__)
 STORE_FILE: Final = "reynard.db"
 LOCK_FILE: Final = "reynard.lock"
 FILES_FOLDER: Final = "files"
+MASTER_FILE: Final = "webhooks.secret"
 EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 it is compared with, not listened on
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 Ready = Callable[[str, str | None], None]
@@ -199,6 +205,11 @@ def open_store(data_dir: Path) -> SQLiteStore:
     return SQLiteStore(data_dir / STORE_FILE)
 
 
+def open_master(data_dir: Path) -> MasterSecret:
+    """What the secrets of webhooks are derived from."""
+    return MasterSecret(data_dir / MASTER_FILE)
+
+
 def open_blobs(settings: Settings, environment: Mapping[str, str]) -> Blobs:
     """Where the bytes of uploaded files are kept. Raises `objects.ExtraMissing`."""
     if settings.files.url == "disk":
@@ -228,6 +239,7 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         )
         await engine.start()
         engine.files.start()
+        engine.webhooks.start()
         try:
             yield Gateway(engine, application, wiring, first_key)
         finally:
@@ -378,12 +390,34 @@ def _engine(
         failover=failover,
         access=Access(store, clock),
         files=files,
+        webhooks=_webhooks(settings, store, clock, chance, jobs),
         routes=lambda: wiring.routes,
         clock=clock,
         chance=chance,
         capacity=settings.engine,
         policy=policy,
         jobs=jobs,
+    )
+
+
+def _webhooks(settings: Settings, store: SQLiteStore, clock: SystemClock, chance: SystemChance, jobs: Jobs) -> Webhooks:
+    limits = settings.webhooks
+    master = open_master(Path(settings.server.data_dir))
+    rules = FetchRules(allow_private_networks=limits.allow_private_networks, timeout_s=limits.timeout_s)
+    courier = Courier(
+        store=store,
+        notifier=GuardedNotifier(rules),
+        payload=views.event,
+        master=master,
+        clock=clock,
+        chance=chance,
+    )
+    return Webhooks(
+        store=store,
+        outbox=Outbox(store, courier, clock, jobs, concurrency=limits.concurrency),
+        master=master,
+        clock=clock,
+        allow_private_networks=limits.allow_private_networks,
     )
 
 

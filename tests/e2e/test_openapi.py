@@ -43,6 +43,11 @@ OPERATIONS = [
     "getFile",
     "deleteFile",
     "readFile",
+    "listDeliveries",
+    "getDelivery",
+    "redeliver",
+    "getWebhookSecret",
+    "rotateWebhookSecret",
     "healthz",
     "readyz",
 ]

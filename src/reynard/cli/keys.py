@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from reynard.cli import settings as shared
 from reynard.core import keys as made
 from reynard.core.keys import Key
+from reynard.core.webhooks import check_callback_url
 from reynard.ports.store import Keys
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ def keys() -> None:
 @click.option("--models", help="The only models it may use, separated by commas.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts, as 30d.")
 @click.option("--group", default="default", help="A word that groups keys; tasks carry it.")
+@click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody.")
 @click.option("--admin", is_flag=True, help="It may administer the gateway.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @shared.store_options
@@ -61,6 +63,7 @@ def create(
     models: str | None,
     expires: float | None,
     group: str,
+    callback_url: str | None,
     admin: bool,
     as_json: bool,
     config_file: str | None,
@@ -75,9 +78,11 @@ def create(
     from reynard.bootstrap import SystemChance, SystemClock, new_key
 
     clock = SystemClock()
+    callback = _receiver(callback_url, config_file)
     bound = None if models is None else tuple(filter(None, models.split(",")))
     end = None if expires is None else clock.now() + expires
-    secret, key = new_key(SystemChance(), clock, name=name, models=bound, expires=end, group=group, admin=admin)
+    fields = {"models": bound, "expires": end, "group": group, "callback_url": callback, "admin": admin}
+    secret, key = new_key(SystemChance(), clock, name=name, **fields)
     _with_store(config_file, data, lambda store: store.add_key(key))
     if as_json:
         _print_json({"id": key.id, "key": secret, **_shown(key)})
@@ -132,6 +137,7 @@ def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) 
 @click.option("--models", help="The only models it may use, separated by commas; `all` for all.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts from now, as 30d; `never`.")
 @click.option("--group", help="A word that groups keys.")
+@click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody; `none`.")
 @shared.store_options
 def update(
     key_id: str,
@@ -139,6 +145,7 @@ def update(
     models: str | None,
     expires: float | None,
     group: str | None,
+    callback_url: str | None,
     config_file: str | None,
     data: str | None,
 ) -> None:
@@ -153,6 +160,8 @@ def update(
         changes["models"] = None if models == "all" else tuple(filter(None, models.split(",")))
     if _was_given("expires"):
         changes["expires"] = None if expires is None else _now() + expires
+    if callback_url is not None:
+        changes["callback_url"] = _receiver(callback_url, config_file)
     _change(config_file, data, key_id, changes)
     click.echo(f"{key_id} changed")
 
@@ -193,6 +202,15 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
         click.echo(secret)
 
 
+def _receiver(url: str | None, config_file: str | None) -> str | None:
+    """A `--callback-url`, by the rules of the settings. Raises `InvalidParam`."""
+    if url is None or url == "none":
+        return None
+    private = shared.load(config_file).webhooks.allow_private_networks
+    check_callback_url(url, "--callback-url", private=private)
+    return url
+
+
 def _with_store(config_file: str | None, data: str | None, work: Callable[[Keys], Awaitable[T]]) -> T:
     from reynard.bootstrap import open_store
 
@@ -225,7 +243,7 @@ def _change(config_file: str | None, data: str | None, key_id: str, changes: dic
 def _shown(key: Key) -> dict[str, Any]:
     """A key without its digest, times as people read them."""
     fields = {name: value for name, value in msgspec.structs.asdict(key).items() if name != "digest"}
-    for name in ("created", "expires", "revoked"):
+    for name in ("created", "expires", "revoked", "rotated"):
         if fields[name] is not None:
             fields[name] = datetime.datetime.fromtimestamp(fields[name], datetime.UTC).isoformat(timespec="seconds")
     return {**fields, "state": _state(key)}

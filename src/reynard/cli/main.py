@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "keys": "reynard.cli.keys:keys",
     "ask": "reynard.cli.ask:ask",
     "tasks": "reynard.cli.tasks:tasks",
+    "webhooks": "reynard.cli.webhooks:webhooks",
     "models": "reynard.cli.models:models",
     "doctor": "reynard.cli.doctor:doctor",
     "config": "reynard.cli.config:config",

@@ -16,7 +16,11 @@ LENGTH: Final = len(PREFIX) + BODY_LENGTH + CHECK_LENGTH
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """A key as it is stored. `models` None: all of them. Times are Unix seconds."""
+    """A key as it is stored. `models` None: all of them. Times are Unix seconds.
+
+    `callback_url`: who is told of the ends of its tasks, where a request names nobody. `signing`: the version of the
+    secret that signs this; `rotated`: when the version before stops to.
+    """
 
     id: str
     digest: bytes
@@ -28,6 +32,9 @@ class Key(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     expires: float | None = None
     revoked: float | None = None
+    callback_url: str | None = None
+    signing: int = 1
+    rotated: float | None = None
 
     def is_good(self, now: float) -> bool:
         """Neither revoked nor expired."""

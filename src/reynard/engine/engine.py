@@ -36,6 +36,7 @@ from reynard.engine.failover import Failover
 from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.routes import Routes
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.work import Sink
 from reynard.engine.worker import Capacity, Run, Worker, until_kept
 from reynard.ports.chunks import Batch, ChunkLog, StreamEnd
@@ -69,6 +70,7 @@ class Engine:
         failover: Failover,
         access: Access,
         files: Files,
+        webhooks: Webhooks,
         routes: Callable[[], Routes],
         clock: Clock,
         chance: Chance,
@@ -78,6 +80,7 @@ class Engine:
     ) -> None:
         self.access = access
         self.files = files
+        self.webhooks = webhooks
         self._store = store
         self._chunks = chunks
         self._worker = worker

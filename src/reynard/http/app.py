@@ -27,6 +27,7 @@ from reynard.http import (
     shapes,
     tasks,
     uploads,
+    webhooks,
 )
 from reynard.http.bodies import Room
 from reynard.http.presence import ClientGone
@@ -73,6 +74,11 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/v1/files", files.list_files, methods=["GET"]),
     Route("/v1/files/{file_id}", files.one_file, methods=["GET", "DELETE"]),
     Route("/files/{token}/{name}", files.read_file, methods=["GET"]),
+    Route("/v1/webhooks/deliveries", webhooks.list_deliveries, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}", webhooks.get_delivery, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}/redeliver", webhooks.redeliver, methods=["POST"]),
+    Route("/v1/webhooks/secret", webhooks.get_secret, methods=["GET"]),
+    Route("/v1/webhooks/secret/rotate", webhooks.rotate_secret, methods=["POST"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
     Route("/openapi.json", described.openapi_json, methods=["GET"]),

@@ -100,7 +100,7 @@ DELETE FROM workers;
 INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?);
 
 -- name: update_key
-UPDATE keys SET digest = ?, body = ? WHERE id = ? AND body = ?;
+UPDATE keys SET digest = ?, body = ? WHERE id = ?;
 
 -- name: key_by_digest
 SELECT body FROM keys WHERE digest = ?;
@@ -147,3 +147,51 @@ SELECT id, key_id, name, type, size, sha256, token, created, expires
  WHERE expires <= ?
  ORDER BY expires
  LIMIT ?;
+
+-- name: find_key
+SELECT body FROM keys WHERE id = ?;
+
+-- name: due_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE state = 'pending' AND (due, id) > (?, ?) AND due <= ?
+ ORDER BY due, id
+ LIMIT ?;
+
+-- name: next_delivery_due
+SELECT min(due) FROM deliveries WHERE state = 'pending' AND due > ?;
+
+-- name: settle_delivery
+UPDATE deliveries SET state = ?, attempt = ?, due = ?
+ WHERE id = ? AND state = ? AND attempt = ? AND due = ?;
+
+-- name: put_back_delivery
+UPDATE deliveries SET state = ?, attempt = ?, due = ? WHERE id = ?;
+
+-- name: add_try
+INSERT INTO delivery_log (delivery_id, at, status, error, took_ms) VALUES (?, ?, ?, ?, ?);
+
+-- name: find_delivery
+SELECT id, task_id, key_id, url, created, due, state, attempt FROM deliveries WHERE id = ?;
+
+-- name: tries
+SELECT at, status, error, took_ms FROM delivery_log WHERE delivery_id = ? ORDER BY seq DESC LIMIT ?;
+
+-- name: list_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE key_id = :key_id
+   AND (:task_id IS NULL OR task_id = :task_id)
+   AND (:state IS NULL OR state = :state)
+   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
+ ORDER BY created DESC, id DESC
+ LIMIT :limit + 1;
+
+-- name: list_all_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE (:task_id IS NULL OR task_id = :task_id)
+   AND (:state IS NULL OR state = :state)
+   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
+ ORDER BY created DESC, id DESC
+ LIMIT :limit + 1;

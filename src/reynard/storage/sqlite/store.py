@@ -10,6 +10,7 @@ import msgspec
 
 from reynard.core.keys import Key
 from reynard.storage.sqlite import queries
+from reynard.storage.sqlite.deliveries import DeliveryRows
 from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.ledger import LedgerRows
 from reynard.storage.sqlite.tasks import TaskRows
@@ -28,7 +29,7 @@ class SchemaTooNew(RuntimeError):
     """The file was written by a later version of this program."""
 
 
-class SQLiteStore(TaskRows, LedgerRows, FileRows):
+class SQLiteStore(TaskRows, LedgerRows, FileRows, DeliveryRows):
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
@@ -75,12 +76,24 @@ class SQLiteStore(TaskRows, LedgerRows, FileRows):
 
     async def update_key(self, key: Key, *, was: Key) -> bool:
         """See the port."""
-        sql, row = self._sql["update_key"], (key.digest, _encode(key), key.id, _encode(was))
-        return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
+        row = (key.digest, _encode(key), key.id)
+
+        def update(connection: sqlite3.Connection) -> bool:
+            found = connection.execute(self._sql["find_key"], (was.id,)).fetchone()
+            if found is None or _keys.decode(found[0]) != was:  # the text of an older version has fewer fields
+                return False
+            return connection.execute(self._sql["update_key"], row).rowcount == 1
+
+        return await self._writer.run(update)
 
     async def key_by_digest(self, digest: bytes) -> Key | None:
         """See the port."""
         row = self._one("key_by_digest", (digest,))
+        return None if row is None else _keys.decode(row[0])
+
+    async def find_key(self, key_id: str) -> Key | None:
+        """See the port."""
+        row = self._one("find_key", (key_id,))
         return None if row is None else _keys.decode(row[0])
 
     async def list_keys(self) -> Sequence[Key]:
