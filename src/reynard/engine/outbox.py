@@ -17,7 +17,7 @@ from reynard.ports.store import Deliveries
 
 log = logging.getLogger(__name__)
 
-LOOK_S: Final = 5.0  # between two looks, if nobody wakes it: another process may have put a delivery back
+LOOK_S: Final = 1.0  # between two looks, if nobody wakes it: another process may have put a delivery back
 SLACK_S: Final = 5.0  # so much later than it is due may a delivery come into sight
 SWEEP_S: Final = 600.0  # between two walks over all that is due, for what came into sight later still
 PAGE: Final = 200
@@ -43,7 +43,7 @@ class Outbox:
         self._courier = courier
         self._clock = clock
         self._jobs = jobs
-        self._held: set[str] = set()
+        self._held: dict[str, Delivery] = {}  # as they were seen last
         self._held_of: Counter[Owner] = Counter()
         self._seen = 0.0  # what was due before is held, has ended, or lies behind a mark
         self._marks: dict[Owner, float] = {}
@@ -120,12 +120,13 @@ class Outbox:
 
     def _hold(self, delivery: Delivery) -> None:
         if delivery.id in self._held:
+            self._held[delivery.id] = delivery
             return
         for owner in owners(delivery):
             if self._held_of[owner] >= _most(owner):
                 self._marks[owner] = min(self._marks.get(owner, delivery.due), delivery.due)
                 return
-        self._held.add(delivery.id)
+        self._held[delivery.id] = delivery
         self._held_of.update(owners(delivery))
         self._jobs.start(self._deliver(delivery))
 
@@ -139,12 +140,12 @@ class Outbox:
             await asyncio.sleep(LOOK_S)
             kept = False
         finally:
+            last = self._held.pop(delivery.id)
             self._let_go(delivery)
-        if not kept:
+        if not kept or last != delivery:  # somebody put it back meanwhile
             self.wake(delivery.due)
 
     def _let_go(self, delivery: Delivery) -> None:
-        self._held.discard(delivery.id)
         for owner in owners(delivery):
             self._held_of[owner] -= 1
             if owner in self._marks and self._has_room(owner):
