@@ -24,6 +24,9 @@ from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
+from reynard.engine.admission import Admission
+from reynard.engine.billing import Billing
+from reynard.engine.calls import Calls
 from reynard.engine.courier import Courier
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
@@ -31,6 +34,7 @@ from reynard.engine.files import FileLimits, Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.outbox import Outbox
+from reynard.engine.repeats import Repeats
 from reynard.engine.routes import Route, Routes
 from reynard.engine.webhooks import Webhooks
 from reynard.engine.worker import Worker
@@ -50,6 +54,7 @@ from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
 from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.master import MasterSecret
 from reynard.storage.sqlite import SQLiteStore
 
@@ -372,31 +377,56 @@ def _engine(
     )
     gatherer = Gatherer(fetcher, files, clock, media_limits(settings))
     failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy())
-    policy = RunPolicy()
+    policy, capacity = RunPolicy(), settings.engine
+    billing, repeats = Billing(lambda: wiring.routes), Repeats(store, clock)
+    webhooks = _webhooks(settings, store, clock, chance, jobs)
+    admission = Admission(
+        store=store,
+        limiter=MemoryLimiter(clock),
+        files=files,
+        webhooks=webhooks,
+        routes=lambda: wiring.routes,
+        clock=clock,
+        chance=chance,
+    )
+    worker_id = f"worker-{secrets.token_hex(6)}"
     worker = Worker(
-        f"worker-{secrets.token_hex(6)}",
+        worker_id,
         store=store,
         chunks=chunks,
         failover=failover,
+        admission=admission,
+        billing=billing,
         clock=clock,
         jobs=jobs,
-        capacity=settings.engine,
+        capacity=capacity,
+        policy=policy,
+    )
+    calls = Calls(
+        worker_id,
+        store=store,
+        admission=admission,
+        repeats=repeats,
+        failover=failover,
+        billing=billing,
+        clock=clock,
+        jobs=jobs,
+        capacity=capacity,
         policy=policy,
     )
     return Engine(
         store=store,
         chunks=chunks,
         worker=worker,
-        failover=failover,
+        calls=calls,
+        admission=admission,
+        repeats=repeats,
         access=Access(store, clock),
         files=files,
-        webhooks=_webhooks(settings, store, clock, chance, jobs),
+        webhooks=webhooks,
         routes=lambda: wiring.routes,
         clock=clock,
-        chance=chance,
-        capacity=settings.engine,
         policy=policy,
-        jobs=jobs,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from tests.integration.test_answers import wait_for
-from tests.processes import Gateway, running
+from tests.processes import Gateway, Upstream, channel, running, text_request
 from tests.receiver import Receiver, event, is_signed
 
 from reynard.bootstrap import open_store
@@ -177,3 +177,69 @@ def test_a_key_has_an_address_of_its_own(folder: Path) -> None:
         assert address() == "https://example.com/hook"
         gateway.command("keys", "update", key_id, "--callback-url", "none")
         assert address() is None
+
+
+# from the request to the receiver
+
+
+@pytest.fixture
+def ours(folder: Path, upstream: Upstream) -> Iterator[Gateway]:
+    with running(Gateway(folder, channel(upstream) + CONFIG)) as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize("more", [{}, {"stream": True}, {"sync": True}, {"sync": True, "stream": True}])
+def test_who_asks_to_be_told_is_told(ours: Gateway, receiver: Receiver, more: dict[str, Any]) -> None:
+    with ours.client() as client:
+        answer = client.post("/v1/llm/generations", json=text_request(callback_url=receiver.url + "/hook", **more))
+        assert answer.status_code == 200
+        task_id = answer.headers.get("x-task-id") or answer.json()["id"]
+        post = receiver.next()
+        told = event(post)
+        assert (told["type"], told["data"]["id"], post.id) == ("generation.completed", task_id, f"msg_{task_id}")
+        assert told["data"] == client.get(f"/v1/tasks/{task_id}").json()
+        assert is_signed(post, client.get("/v1/webhooks/secret").json()["data"][0]["secret"])
+
+
+def test_failures_and_cancels_are_told(ours: Gateway, upstream: Upstream, receiver: Receiver) -> None:
+    with ours.client() as client:
+        upstream.behave(fail={"status": 400})
+        client.post("/v1/llm/generations", json=text_request(callback_url=receiver.url)).raise_for_status()
+        assert event(receiver.next())["type"] == "generation.failed"
+        upstream.behave(first_token_ms=60_000)
+        task = client.post("/v1/llm/generations", json=text_request(callback_url=receiver.url)).json()
+        client.post(f"/v1/tasks/{task['id']}/cancel").raise_for_status()
+        told = event(receiver.next())
+        assert (told["type"], told["data"]["id"]) == ("generation.cancelled", task["id"])
+
+
+def test_the_address_of_the_key_is_told_of_what_names_no_other(ours: Gateway, receiver: Receiver) -> None:
+    config = str(ours.config)
+    key = ours.new_key("--callback-url", receiver.url + "/key", "--config", config)
+    with ours.client(key) as client:
+        client.post("/v1/llm/generations", json=text_request()).raise_for_status()
+        assert receiver.next().path == "/key"
+        client.post("/v1/llm/generations", json=text_request(callback_url=receiver.url + "/own")).raise_for_status()
+        assert receiver.next().path == "/own"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://user:secret@example.com/", "ftp://example.com/", "x"])
+def test_an_address_that_is_not_posted_to_is_refused_at_once(client: httpx2.Client, url: str) -> None:
+    answer = client.post("/v1/llm/generations", json=text_request(callback_url=url))
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "callback_url")
+    assert "secret" not in answer.text
+
+
+def test_an_end_that_was_told_by_nobody_is_told_after_a_kill(
+    folder: Path, upstream: Upstream, receiver: Receiver
+) -> None:
+    """The task ends in the next process, with its delivery in the same commit."""
+    upstream.behave(first_token_ms=60_000)
+    with running(Gateway(folder, channel(upstream) + CONFIG)) as gateway, gateway.client() as client:
+        request = text_request(callback_url=receiver.url)
+        task = client.post("/v1/llm/generations", json=request).json()
+        wait_for(lambda: upstream.state()["open"] == 1)
+        gateway.kill()
+    upstream.behave()
+    with running(Gateway(folder, channel(upstream) + CONFIG)):
+        assert receiver.next().id == f"msg_{task['id']}"

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from reynard.core.ids import ALPHABET, Below, spelled
+from reynard.core.limits import Limits
 
 PREFIX: Final = "sk-"
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -16,11 +17,7 @@ LENGTH: Final = len(PREFIX) + BODY_LENGTH + CHECK_LENGTH
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """A key as it is stored. `models` None: all of them. Times are Unix seconds.
-
-    `callback_url`: who is told of the ends of its tasks, where a request names nobody. `signing`: the version of the
-    secret that signs this; `rotated`: when the version before stops to.
-    """
+    """A key as it is stored. `models` None: all of them. Times are Unix seconds."""
 
     id: str
     digest: bytes
@@ -32,9 +29,11 @@ class Key(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     expires: float | None = None
     revoked: float | None = None
-    callback_url: str | None = None
-    signing: int = 1
-    rotated: float | None = None
+    limited: bool = False  # to its credits; what another key uses is recorded, and not refused
+    callback_url: str | None = None  # told of the end of its tasks, where a request names no other
+    limits: Limits = Limits()
+    signing: int = 1  # the version of the secret that signs its webhooks
+    rotated: float | None = None  # when the version before that stops to sign as well
 
     def is_good(self, now: float) -> bool:
         """Neither revoked nor expired."""

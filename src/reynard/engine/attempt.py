@@ -17,9 +17,9 @@ MAX_ERROR_BYTES: Final = 64_000
 LINGER_S: Final = 0.5
 
 
-async def complete(request: WireRequest, route: Route, identity: Identity) -> Completion:
+async def complete(request: WireRequest, route: Route, identity: Identity, key_id: str) -> Completion:
     """The whole answer in one body. Raises `GenerationError`."""
-    async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
+    async with _clocked(route, key_id, route.channel.answer_timeout_s), route.transport.send(request) as response:
         body = await _body(response, route)
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
@@ -27,12 +27,20 @@ async def complete(request: WireRequest, route: Route, identity: Identity) -> Co
 
 
 async def stream(
-    request: WireRequest, route: Route, identity: Identity, sink: Sink, assembly: Assembly, *, shows_usage: bool
+    request: WireRequest,
+    route: Route,
+    identity: Identity,
+    key_id: str,
+    sink: Sink,
+    assembly: Assembly,
+    *,
+    shows_usage: bool,
 ) -> Completion:
     """Chunk after chunk into `sink`; what they amounted to is in `assembly`, and returned. Raises `GenerationError`."""
     decoder = route.codec.stream_decoder()
     delivery = _Delivery(identity, sink, assembly, shows_usage)
-    async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:
+    first_s = route.channel.first_byte_timeout_s
+    async with _clocked(route, key_id, first_s) as clock, route.transport.send(request) as response:
         if response.status != 200:
             await _body(response, route)
         async with aclosing(response.parts()) as parts:
@@ -116,9 +124,9 @@ class _Clock:
 
 
 @asynccontextmanager
-async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
+async def _clocked(route: Route, key_id: str, first_s: float) -> AsyncIterator[_Clock]:
     """A place on the channel, and a clock that has `first_s` until its first tick; wire failures become the task's."""
-    async with route.place():
+    async with route.place(key_id):
         try:
             async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
                 yield _Clock(timeout, route)

@@ -85,9 +85,15 @@ class Failover:
             try:
                 request = route.codec.encode(generation, route.channel, await media.resolve(route))
                 if sink is None or journal.assembly is None:
-                    return await attempt.complete(request, route, work.identity)
+                    return await attempt.complete(request, route, work.identity, work.key_id)
                 return await attempt.stream(
-                    request, route, work.identity, sink, journal.assembly, shows_usage=generation.wants_usage
+                    request,
+                    route,
+                    work.identity,
+                    work.key_id,
+                    sink,
+                    journal.assembly,
+                    shows_usage=generation.wants_usage,
                 )
             finally:
                 media.rest()

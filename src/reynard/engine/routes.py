@@ -11,6 +11,7 @@ from reynard.core.forms import Form
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.routing import Uniform, order
+from reynard.engine.gate import FairGate
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
 from reynard.ports.transport import Transport
@@ -26,19 +27,22 @@ class Route:
         self.uploader = uploader
         self.codec = codec
         self.transport = transport
-        self.gate = asyncio.Semaphore(channel.concurrency)
+        self.gate = FairGate(channel.concurrency)
         self.quiet = asyncio.Event()  # set while no call is under way, or waits at the gate
         self.quiet.set()
         self._calls = 0
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place on the channel, waited for if need be."""
+    async def place(self, key_id: str) -> AsyncIterator[None]:
+        """A place on the channel, waited for if need be; keys take turns."""
         self._calls += 1
         self.quiet.clear()
         try:
-            async with self.gate:
+            await self.gate.take(key_id)
+            try:
                 yield
+            finally:
+                self.gate.give_back()
         finally:
             self._calls -= 1
             if not self._calls:
@@ -77,6 +81,10 @@ class Routes:
             )
         return with_defaults(generation, model, form)
 
+    def admitted(self, generation: Generation, form: Form, fallback_models: Sequence[str]) -> Generation:
+        """As `checked`, where a fallback may stand in for a model without a channel."""
+        return self.checked(generation, form)
+
     def ordered(self, generation: Generation, uniform: Uniform) -> list[Route]:
         """The routes that can carry the request, in the order in which to ask them; those that are full come last."""
         routes = {
@@ -89,4 +97,4 @@ class Routes:
 
 
 def _is_full(route: Route) -> bool:
-    return route.gate.locked()
+    return route.gate.is_full

@@ -35,19 +35,45 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
  LIMIT :limit + 1;
 
 -- name: claim_tasks
+-- `line` is a queue that gives its least turn first, and takes in a key's next task when it gives out the one before:
+-- so a claim looks at one task of each waiting key and at those that it takes, however many wait.
+WITH RECURSIVE
+waiting (key_id) AS (
+    SELECT min(key_id) FROM tasks WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT min(key_id) FROM tasks WHERE status = 'pending' AND key_id > waiting.key_id)
+      FROM waiting WHERE key_id IS NOT NULL
+),
+running (key_id, tasks) AS MATERIALIZED (
+    SELECT key_id, count(*) FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' GROUP BY key_id
+),
+line (turn, last, seq, key_id) AS (
+    SELECT 1 + coalesce(running.tasks, 0),
+           coalesce((SELECT last FROM turns WHERE key_id = waiting.key_id), 0.0),
+           (SELECT min(seq) FROM tasks WHERE status = 'pending' AND key_id = waiting.key_id),
+           waiting.key_id
+      FROM waiting LEFT JOIN running ON running.key_id = waiting.key_id
+     WHERE waiting.key_id IS NOT NULL
+    UNION ALL
+    SELECT line.turn + 1, line.last, next.seq, line.key_id
+      FROM line JOIN tasks AS next
+        ON next.seq = (SELECT min(seq) FROM tasks
+                        WHERE status = 'pending' AND key_id = line.key_id AND seq > line.seq)
+     ORDER BY 1, 2, 3
+     LIMIT ?3
+)
 UPDATE tasks
    SET status = 'processing', attempt = attempt + 1, version = version + 1, owner = ?1, started = coalesce(started, ?2)
  WHERE seq IN (SELECT seq
-                 FROM (SELECT seq, row_number() OVER oldest AS place, sum(size) OVER oldest AS bytes
-                         FROM (SELECT seq, length(generation) AS size
-                                 FROM tasks WHERE status = 'pending' ORDER BY seq LIMIT ?3)
-                       WINDOW oldest AS (ORDER BY seq))
+                 FROM (SELECT line.seq, row_number() OVER fair AS place, sum(length(generation)) OVER fair AS bytes
+                         FROM line JOIN tasks USING (seq)
+                       WINDOW fair AS (ORDER BY turn, last, line.seq))
                 WHERE place = 1 OR bytes <= ?4)
 RETURNING id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
           terms, reserved, bill, generation, seq;
 
--- name: count_pending
-SELECT count(*) FROM tasks WHERE status = 'pending';
+-- name: pending
+SELECT key_id, count(*) FROM tasks WHERE status = 'pending' GROUP BY key_id;
 
 -- name: orphans
 SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, terms,
@@ -62,7 +88,11 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
 SELECT attempts FROM tasks WHERE id = ?;
 
 -- name: unfinished
-SELECT key_id, count(*) FROM tasks WHERE status IN ('pending', 'processing') GROUP BY key_id;
+SELECT key_id, sum(tasks)
+  FROM (SELECT key_id, count(*) AS tasks FROM tasks WHERE status = 'pending' GROUP BY key_id
+        UNION ALL
+        SELECT key_id, count(*) FROM tasks WHERE status = 'processing' GROUP BY key_id)
+ GROUP BY key_id;
 
 -- name: repeated
 SELECT fingerprint, task_id, created FROM idempotency WHERE key_id = ? AND name = ?;
@@ -99,8 +129,11 @@ DELETE FROM workers;
 -- name: add_key
 INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?);
 
+-- name: key_by_id
+SELECT body FROM keys WHERE id = ?;
+
 -- name: update_key
-UPDATE keys SET digest = ?, body = ? WHERE id = ?;
+UPDATE keys SET digest = ?, body = ? WHERE id = ? AND body = ?;
 
 -- name: key_by_digest
 SELECT body FROM keys WHERE digest = ?;
@@ -147,9 +180,6 @@ SELECT id, key_id, name, type, size, sha256, token, created, expires
  WHERE expires <= ?
  ORDER BY expires
  LIMIT ?;
-
--- name: find_key
-SELECT body FROM keys WHERE id = ?;
 
 -- name: due_deliveries
 SELECT id, task_id, key_id, url, created, due, state, attempt

@@ -76,15 +76,15 @@ class SQLiteStore(TaskRows, LedgerRows, FileRows, DeliveryRows):
 
     async def update_key(self, key: Key, *, was: Key) -> bool:
         """See the port."""
-        row = (key.digest, _encode(key), key.id)
+        find, replace = self._sql["key_by_id"], self._sql["update_key"]
 
-        def update(connection: sqlite3.Connection) -> bool:
-            found = connection.execute(self._sql["find_key"], (was.id,)).fetchone()
-            if found is None or _keys.decode(found[0]) != was:  # the text of an older version has fewer fields
-                return False
-            return connection.execute(self._sql["update_key"], row).rowcount == 1
+        def update(connection: sqlite3.Connection) -> int:
+            found = connection.execute(find, (key.id,)).fetchone()
+            if found is None or _keys.decode(found[0]) != was:  # as values: an older version wrote fewer fields
+                return 0
+            return connection.execute(replace, (key.digest, _encode(key), key.id, found[0])).rowcount
 
-        return await self._writer.run(update)
+        return await self._writer.run(update) == 1
 
     async def key_by_digest(self, digest: bytes) -> Key | None:
         """See the port."""
@@ -93,7 +93,7 @@ class SQLiteStore(TaskRows, LedgerRows, FileRows, DeliveryRows):
 
     async def find_key(self, key_id: str) -> Key | None:
         """See the port."""
-        row = self._one("find_key", (key_id,))
+        row = self._one("key_by_id", (key_id,))
         return None if row is None else _keys.decode(row[0])
 
     async def list_keys(self) -> Sequence[Key]:

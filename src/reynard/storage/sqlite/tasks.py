@@ -98,7 +98,7 @@ class TaskRows(Rows):
     def _known_by(self, connection: sqlite3.Connection, repeat: Repeat, task: Task) -> None:
         """Raises `Repeated`."""
         found = connection.execute(self._sql["repeated"], (task.key_id, repeat.name)).fetchone()
-        if found is not None and found[2] > task.created - KEPT_S:
+        if found is not None and found[1] != repeat.instead_of and found[2] > task.created - KEPT_S:
             raise Repeated(Repeat(repeat.name, found[0]), found[1])
         row = (task.key_id, repeat.name, repeat.fingerprint, task.id, task.created)
         connection.execute(self._sql["know_by"], row)
@@ -128,9 +128,9 @@ class TaskRows(Rows):
         rows.sort(key=lambda row: row[-1])  # RETURNING promises no order
         return [(_task(row), _generation(row[RESULT])) for row in rows]
 
-    async def count_pending(self) -> int:
+    async def pending(self) -> Mapping[str, int]:
         """See the port."""
-        return int(self._value("count_pending"))
+        return dict(self._rows("pending", ()))
 
     async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:
         """See the port."""

@@ -12,6 +12,7 @@ from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.messages import UserMessage
 from reynard.core.task import (
+    Cancelled,
     Claimed,
     Completed,
     Failed,
@@ -138,6 +139,40 @@ class StoreConformance:
         taken = await store.claim("worker-a", 9, 2 * size, NOW)
         assert [task.id for task, _ in taken] == [new_task(2).id, new_task(3).id]
 
+    async def test_a_claim_takes_turns_between_keys(self, store: Store) -> None:
+        await asyncio.gather(*(store.insert(new_task(number), GENERATION) for number in range(10_000)))
+        await store.insert(new_task(10_000, key_id="key-b"), GENERATION)
+        taken = await store.claim("worker-a", 4, ROOM, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (0, 1, 2, 10_000)]
+        assert sum((await store.pending()).values()) == 9_997
+
+    async def test_what_a_key_has_running_counts_against_it(self, store: Store) -> None:
+        for number in range(3):
+            await store.insert(claimed(new_task(number)), GENERATION)
+        for number in range(3, 9):
+            await store.insert(new_task(number, key_id="key-a" if number < 6 else "key-b"), GENERATION)
+        taken = await store.claim("worker-a", 2, ROOM, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (6, 7)]
+        taken = await store.claim("worker-a", 2, ROOM, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (3, 8)]
+
+    async def test_where_there_is_one_place_keys_still_take_turns(self, store: Store) -> None:
+        for number in range(9):
+            await store.insert(new_task(number, key_id="key-a" if number < 6 else "key-b"), GENERATION)
+        seen: list[str] = []
+        for second in range(6):
+            [(task, _)] = await store.claim("worker-a", 1, ROOM, NOW + second)
+            await store.save(transition(task, Cancelled(), NOW + second, POLICY))
+            seen.append(task.id)
+        assert seen == [new_task(number).id for number in (0, 6, 1, 7, 2, 8)]
+
+    async def test_bytes_bound_a_claim_in_the_order_of_the_turns(self, store: Store) -> None:
+        for number in range(4):
+            await store.insert(new_task(number, key_id="key-a" if number < 3 else "key-b"), GENERATION)
+        size = len(msgspec.json.encode(GENERATION))
+        taken = await store.claim("worker-a", 9, 2 * size, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (0, 3)]
+
     async def test_concurrent_claims_never_overlap(self, store: Store) -> None:
         for number in range(50):
             await store.insert(new_task(number), GENERATION)
@@ -149,7 +184,7 @@ class StoreConformance:
         for number in range(4):
             await store.insert(new_task(number), GENERATION)
         await store.claim("worker-a", 1, ROOM, NOW)
-        assert await store.count_pending() == 3
+        assert sum((await store.pending()).values()) == 3
 
     async def test_a_task_taken_up_again_keeps_its_first_start(self, store: Store) -> None:
         task = claimed(new_task(1))
