@@ -203,7 +203,7 @@ def test_who_asks_to_be_told_is_told(ours: Gateway, receiver: Receiver, more: di
 
 def test_failures_and_cancels_are_told(ours: Gateway, upstream: Upstream, receiver: Receiver) -> None:
     with ours.client() as client:
-        upstream.behave(fail={"status": 400})
+        upstream.behave(fail={"status": 400, "rate": 1})
         client.post("/v1/llm/generations", json=text_request(callback_url=receiver.url)).raise_for_status()
         assert event(receiver.next())["type"] == "generation.failed"
         upstream.behave(first_token_ms=60_000)
