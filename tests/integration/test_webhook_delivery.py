@@ -20,7 +20,7 @@ from reynard.core.webhooks import Delivery, Try
 from reynard.engine import courier, outbox
 from reynard.engine.courier import Courier
 from reynard.engine.jobs import Jobs
-from reynard.engine.outbox import HELD_OF_ONE_RECEIVER, TO_ONE_RECEIVER, Outbox
+from reynard.engine.outbox import HELD_OF_ONE_RECEIVER, SWEEP_S, TO_ONE_RECEIVER, Outbox
 from reynard.engine.webhooks import Webhooks
 from reynard.http import views
 from reynard.ports.webhooks import NotDelivered
@@ -61,7 +61,13 @@ class PostOffice:
         self._ended = 0
 
     async def end_task(self, url: str, key: Key = KEY, **changes: Any) -> Delivery:
-        """A task of `key`'s that has just ended, as the store keeps it."""
+        """A task of `key`'s that has just ended, as the store keeps it; the outbox is told."""
+        made = await self.keep_end(url, key, **changes)
+        self.webhooks.wake(made.due)
+        return made
+
+    async def keep_end(self, url: str, key: Key = KEY, **changes: Any) -> Delivery:
+        """The same, by another process."""
         self._ended += 1
         now = self.clock.now()
         task = Task(
@@ -76,7 +82,6 @@ class PostOffice:
             terms=Terms(callback_url=url),
         )
         await self.store.insert(replace(task, **changes), None, RESULT)
-        self.webhooks.wake(now)
         return await self.found(f"msg_{task.id}")
 
     async def found(self, delivery_id: str) -> Delivery:
@@ -231,27 +236,39 @@ async def test_one_that_hangs_holds_up_nobody(office: PostOffice, receiver: Rece
 
 
 async def test_a_backlog_is_delivered_whole_and_once(office: PostOffice, receiver: Receiver) -> None:
+    """Also what lay behind those that are held when the loop had gone on long ago."""
+    receiver.hanging = {"/"}
     made = {(await office.end_task(receiver.url + "/")).id for _ in range(5 * HELD_OF_ONE_RECEIVER)}
-    posts = [(await next_of(receiver)).id for _ in made]
-    assert sorted(posts) == sorted(made)
+    posts = [(await next_of(receiver)).id]
+    office.later(100)
+    other = await office.end_task(receiver.url + "/other", OTHER)
+    assert (await office.after(other, 1)).state == "delivered"
+    receiver.go_on.set()
+    posts += [(await next_of(receiver)).id for _ in made]
+    assert sorted(posts) == sorted({*made, other.id})
 
 
 async def test_a_backlog_beyond_every_bound_is_delivered_whole_and_once(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("PAGE", 3), ("HELD", 8), ("HELD_OF_ONE_KEY", 6), ("HELD_OF_ONE_RECEIVER", 4)):
+    bounds = {"PAGE": 3, "HELD": 8, "HELD_OF_ONE_KEY": 6, "HELD_OF_ONE_RECEIVER": 4, "LOOK_S": 1_000.0}
+    for name, value in bounds.items():
         monkeypatch.setattr(outbox, name, value)
     office = PostOffice(tmp_path, concurrency=2)
-    await office.store.add_key(KEY)
-    await office.store.add_key(OTHER)
-    made = set()
-    for number in range(120):
-        key = KEY if number % 3 else OTHER
-        made.add((await office.end_task(f"{receiver.url.replace('127.0.0.1', f'127.0.0.{1 + number % 2}')}/", key)).id)
+    receiver.hanging = {"/"}
     with Receiver("127.0.0.2", receiver.port) as second:
+        for number in range(120):
+            key = KEY if number % 3 else OTHER
+            await office.keep_end(f"{(receiver, second)[number % 2].url}/", key)
+        for key in (KEY, OTHER):
+            await office.store.add_key(key)
+        office.later(100)
         office.webhooks.start()
-        for _ in range(60):
+        await next_of(receiver)
+        receiver.go_on.set()
+        for _ in range(59):
             await next_of(receiver)
+        for _ in range(60):
             await next_of(second)
 
         async def are_delivered() -> bool:
@@ -277,8 +294,11 @@ async def test_what_is_put_back_under_way_goes_out_once_more(office: PostOffice,
     await next_of(receiver)
     office.clock.advance(1)
     await office.webhooks.redeliver(made.id, KEY)
+    office.later(100)  # a look that finds it in hand
+    other = await office.end_task(receiver.url + "/other")
+    assert (await office.after(other, 1)).state == "delivered"
     receiver.go_on.set()
-    assert (await next_of(receiver)).id == made.id
+    assert [(await next_of(receiver)).id for _ in range(2)] == [other.id, made.id]
     assert (await office.after(made, 2)).state == "delivered"
 
 
@@ -353,7 +373,16 @@ async def test_what_ended_long_before_it_was_kept_is_found(office: PostOffice, r
 async def test_a_clock_that_is_put_back_stops_nothing(office: PostOffice, receiver: Receiver) -> None:
     await office.after(await office.end_task(receiver.url), 1)
     office.clock.advance(-1_000)
-    assert (await office.after(await office.end_task(receiver.url), 1)).state == "delivered"
+    made = await office.keep_end(receiver.url)
+    assert (await office.after(made, 1)).state == "delivered"
+
+
+async def test_what_nobody_told_of_is_found_in_the_end(office: PostOffice, receiver: Receiver) -> None:
+    office.later(300)
+    await office.after(await office.end_task(receiver.url), 1)
+    made = await office.keep_end(receiver.url, ended=office.clock.now() - 200)
+    office.later(SWEEP_S - 300)
+    assert (await office.after(made, 1)).state == "delivered"
 
 
 async def test_no_secret_is_in_a_row_or_a_log(
