@@ -100,7 +100,7 @@ class Courier:
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
             if kept and outcome.state == "failed":
-                log.warning("webhook %s has failed for good, at try %d", was.id, outcome.attempt)
+                log.info("webhook %s has failed for good, at try %d", was.id, outcome.attempt)
             return kept
 
     async def _disable(self, key: Key, url: str) -> None:
