@@ -38,13 +38,14 @@ from reynard.engine.repeats import Repeats
 from reynard.engine.routes import Route, Routes
 from reynard.engine.webhooks import Webhooks
 from reynard.engine.worker import Worker
-from reynard.http import app, server, views
+from reynard.http import app, door, server, views
 from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
 from reynard.providers import http as upstream
 from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import Auth, auth_of
+from reynard.providers.discreet import DiscreetCodec, told_to_nobody
 from reynard.providers.fetcher import FetchRules, GuardedFetcher
 from reynard.providers.gemini import GeminiCodec
 from reynard.providers.gemini.files import GeminiUploader
@@ -57,10 +58,12 @@ from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.master import MasterSecret
 from reynard.storage.sqlite import SQLiteStore
+from reynard.storage.sqlite.store import BUSY_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
 STORE_FILE: Final = "reynard.db"
+STORE_TIMEOUT_S: Final = 1.0  # who waits for a store that somebody else has locked is told so soon
 LOCK_FILE: Final = "reynard.lock"
 FILES_FOLDER: Final = "files"
 MASTER_FILE: Final = "webhooks.secret"
@@ -142,7 +145,7 @@ class Wiring:
 
     def _route(self, channel: Channel, found: Sequence[str]) -> Route | None:
         """The way to a channel; None for the local model where it is not installed."""
-        codec = CODECS[channel.dialect]
+        codec: Codec = CODECS[channel.dialect]
         if channel.dialect == "simulated":
             return Route(channel, codec, SimulatedTransport(channel.simulate, self._chance))
         pool = self._pool(channel.connect_timeout_s)
@@ -151,6 +154,7 @@ class Wiring:
             if path is None:
                 return None
             return Route(channel, codec, LocalTransport(pool, path, channel.name, self._chance))
+        codec = DiscreetCodec(codec, told_to_nobody(channel, found))
         auth = auth_of(channel, found, self._clock)
         transport = upstream.HTTPTransport(pool, channel.base_url, auth)
         return Route(channel, codec, transport, self._uploader(channel, found, auth))
@@ -204,10 +208,10 @@ def locked(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def open_store(data_dir: Path) -> SQLiteStore:
+def open_store(data_dir: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> SQLiteStore:
     """The store of a data directory."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    return SQLiteStore(data_dir / STORE_FILE)
+    return SQLiteStore(data_dir / STORE_FILE, busy_timeout_s=busy_timeout_s)
 
 
 def open_master(data_dir: Path) -> MasterSecret:
@@ -229,7 +233,7 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
     data_dir = Path(settings.server.data_dir)
     with locked(data_dir):
         blobs = open_blobs(settings, environment)
-        store = open_store(data_dir)
+        store = open_store(data_dir, busy_timeout_s=STORE_TIMEOUT_S)
         await store.retire_all()  # the lock is ours: whoever held a lease here is dead
         first_key = await _first_key(store, clock, chance)
         wiring = Wiring(environment, jobs, demo=demo)
@@ -299,12 +303,17 @@ async def serve(
 
     `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `CannotListen`.
     """
+    most_connections = door.most_connections(door.raise_descriptors())
     bound = server.listen(settings.server.host, settings.server.port)
     host, port = bound.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     settings = _addressed(settings, address, port)
     async with gateway(settings, environment, demo=demo) as running:
-        http = server.Server(running.application, drain_s=settings.server.drain_s)
+        http = server.Server(
+            running.application,
+            drain_s=settings.server.drain_s,
+            max_connections=settings.server.max_connections or most_connections,
+        )
         stopping = asyncio.Event()
         _handle_signals(http, stopping, lambda: reload.now(running.wiring))
         jobs = Jobs()

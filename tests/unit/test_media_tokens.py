@@ -146,6 +146,17 @@ def test_each_kind_by_the_rule_of_gemini(piece: Piece, tokens: int) -> None:
     assert count(piece, MODELS["gemini-2.5-pro"].media_tokens) == tokens
 
 
+def test_a_header_far_behind_is_found() -> None:
+    """The picture that a camera puts in front of the picture."""
+    camera = b"\xff\xd8" + (b"\xff\xe1" + struct.pack(">H", 30_000) + bytes(29_998)) * 2
+    frame = b"\xff\xc0\0\x11\x08" + struct.pack(">HH", 1_000, 1_000) + bytes(10)
+    opus = MODELS["claude-opus-4-6"].media_tokens
+    assert count(Piece("image", data(camera + frame)), opus) == 1_296
+    assert count(Piece("image", data(camera + camera[2:] + frame)), opus) == count(Piece("image", "x"), opus) == 1_508
+    tag = b"ID3\x04\0\0\0\0\x7f\x7f" + bytes(16_383)
+    assert count(Piece("audio", data(tag + b"\xff\xfb\x90\0" + bytes(159_996))), MediaTokens()) == 320
+
+
 def test_what_nothing_tells_is_a_setting() -> None:
     rules = MediaTokens(image=Crops(tokens=1), unknown=Unknown(width=10, height=10, seconds=2, pages=3))
     told = [count(Piece(kind, "https://example.org/a"), rules) for kind in ("image", "audio", "video", "file")]

@@ -14,8 +14,9 @@ from reynard import config
 from reynard.core.catalogue import Model, Price, TokenRule
 from reynard.core.chat import Answer, CalledFunction, Choice, Completion, ToolCall, Usage
 from reynard.core.generation import Generation
+from reynard.core.ledger import MICRO
 from reynard.core.media_tokens import MediaTokens, Timed
-from reynard.core.pricing import MICRO, MOST_TOKENS, Estimate, cost, counted, estimate, reservation
+from reynard.core.pricing import MOST_TOKENS, Estimate, cost, counted, estimate, reservation
 from reynard.core.tokens import FRAME, of_answer, of_prompt, of_texts
 
 MODELS: Final = {model.id: model for model in config.load(None, {}).models}
@@ -116,6 +117,14 @@ class TestTokens:
         pages = max(1, min(1_000, -(-(size * 3 + 6) // 50_000)))
         assert of_prompt(asked(*files), rules) == FRAME + 2 * 3_000 * pages
 
+    def test_media_count_by_what_they_tell(self) -> None:
+        sound = b64encode(b"fLaC\0\0\0\x22" + bytes(10) + (44_100 << 44 | 88_200).to_bytes(8, "big")).decode()
+        for part in (
+            {"type": "input_audio", "input_audio": {"data": sound, "format": "flac"}},
+            {"type": "audio_url", "audio_url": {"url": f"data:audio/flac;base64,{sound}"}},
+        ):
+            assert of_prompt(asked(part), RULES) == FRAME + 2 * 32
+
     def test_all_that_an_answer_says_counts(self) -> None:
         call = ToolCall(id="i" * 99, function=CalledFunction(name="n" * 10, arguments="a" * 20))
         said = [
@@ -152,6 +161,7 @@ class TestEstimate:
             ({}, {"max_tokens": 2_000, "reasoning_budget": 1_024}, 2_000),
             ({"thoughts": 500}, {"max_tokens": 100, "reasoning": True}, 600),
             ({"thoughts": 500}, {"max_tokens": 100, "reasoning_effort": "low"}, 600),
+            ({"thoughts": 500}, {"max_tokens": 500, "reasoning": True}, 1_000),
             ({"thoughts": 500}, {"max_tokens": 501, "reasoning": True}, 501),
             ({"thoughts": 500}, {"max_tokens": 100, "reasoning": False}, 100),
             ({"thoughts": 500}, {"max_tokens": 100, "reasoning_effort": "none"}, 100),
@@ -240,6 +250,7 @@ class TestCost:
 def test_a_provider_that_counts_nothing_is_counted_for() -> None:
     usage = counted(asked(), FREE, answered(Answer(content="c" * 30)))
     assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (FRAME + 1, 10, FRAME + 11)
+    assert usage.estimated
     assert usage.prompt_tokens_details is None
 
 

@@ -18,13 +18,17 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ServerSettings(Section, frozen=True, kw_only=True):
-    """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end."""
+    """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end.
+
+    `max_connections` 0: as many as the descriptors that the process may have are good for.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     data_dir: str = "./reynard-data"
     public_url: Annotated[str, Meta(pattern="^https?://[^/]")] = "http://localhost:8080"
     max_body_bytes: Bytes = 64_000_000
+    max_connections: Annotated[int, Meta(ge=0)] = 0
     cors_origins: tuple[str, ...] = ("*",)
     drain_s: Annotated[float, Meta(ge=0)] = 8.0
 

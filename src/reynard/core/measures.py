@@ -112,7 +112,7 @@ def _jpeg(head: bytes) -> Pixels | None:
         if marker == 0xFF:  # a byte that fills
             at += 1
         else:
-            at += 2 if marker in _BARE else 2 + max(2, unpack_from(">H", head, at + 2)[0])
+            at += 2 if marker in _BARE else 2 + unpack_from(">H", head, at + 2)[0]
     return None
 
 

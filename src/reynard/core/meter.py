@@ -114,10 +114,12 @@ class Meter:
         else:
             self.tokens.take_back(estimated - real, at)
 
-    def give_back(self, tokens: int, at: float) -> None:
-        """The request that was taken at `at` was none."""
-        self.requests.take_back(1, at)
-        self.tokens.take_back(tokens, at)
+    def give_back(self, limits: Limits, tokens: int, at: float) -> None:
+        """The request that was taken at `at` under these `limits` was none."""
+        if limits.rpm is not None:
+            self.requests.take_back(1, at)
+        if limits.tpm is not None:
+            self.tokens.take_back(tokens, at)
 
     def _move(self, now: float) -> None:
         self.requests.move(now)

@@ -173,12 +173,8 @@ class Admission:
         now = self._clock.now()
         callback_url = options.callback_url or caller.callback_url
         terms = NO_TERMS
-        if options.timeout_s is not None or options.fallback_models or callback_url is not None:
-            terms = Terms(
-                deadline=None if options.timeout_s is None else now + options.timeout_s,
-                fallback_models=options.fallback_models,
-                callback_url=callback_url,
-            )
+        if options.fallback_models or callback_url is not None:
+            terms = Terms(fallback_models=options.fallback_models, callback_url=callback_url)
         return Task(
             id=ids.task_id(submission.form, now, self._chance.below),
             key_id=caller.id,
@@ -187,6 +183,7 @@ class Admission:
             sync=submission.sync,
             stream=generation.stream,
             created=now,
+            deadline=None if options.timeout_s is None else now + options.timeout_s,
             terms=terms,
             reserved=reserved,
         )

@@ -42,19 +42,22 @@ class Run:
 
 
 async def until_kept(keep: Callable[[], Awaitable[T]], task_id: str) -> T:
-    """What `keep` returns, after as many tries as it takes the store to be there again."""
+    """What `keep` returns, after as many tries as it takes the store to be there again; the first failure is logged."""
+    told = False
     while True:
         try:
             return await keep()
         except StoreUnavailable:
-            log.error("the store cannot keep the end of task %s yet", task_id)
+            if not told:
+                log.error("the store cannot keep the end of task %s yet; trying until it can", task_id)
+            told = True
             await asyncio.sleep(STORE_RETRY_S)
 
 
 @asynccontextmanager
 async def in_time(task: Task, clock: Clock) -> AsyncIterator[None]:
     """Cuts what runs inside at the task's deadline, if it has one. Raises `GenerationError` then."""
-    deadline = task.terms.deadline
+    deadline = task.deadline
     if deadline is None:
         yield
         return
@@ -62,6 +65,11 @@ async def in_time(task: Task, clock: Clock) -> AsyncIterator[None]:
         async with asyncio.timeout(max(0.0, deadline - clock.now())):
             yield
     except TimeoutError:
-        raise GenerationError(
-            "generation_timeout", "The answer was not there within `timeout_s`. Allow more time, or ask for less."
-        ) from None
+        raise overdue() from None
+
+
+def overdue() -> GenerationError:
+    """For a task whose deadline has come."""
+    return GenerationError(
+        "generation_timeout", "The answer was not there within `timeout_s`. Allow more time, or ask for less."
+    )

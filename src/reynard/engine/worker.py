@@ -30,7 +30,7 @@ from reynard.engine.billing import Billing
 from reynard.engine.capacity import Capacity
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
-from reynard.engine.run import STORE_RETRY_S, Run, in_time, until_kept
+from reynard.engine.run import STORE_RETRY_S, Run, in_time, overdue, until_kept
 from reynard.ports.chunks import ChunkLog
 from reynard.ports.clock import Clock
 from reynard.ports.store import Store
@@ -273,7 +273,11 @@ class Worker:
 
     async def _keep_recovering(self) -> None:
         while True:
-            good = await self._tried(self._recover, "recover tasks") and await self._tried(self._chunks.sweep, "sweep")
+            good = (
+                await self._tried(self._recover, "recover tasks")
+                and await self._tried(self._expire, "end tasks at their deadline")
+                and await self._tried(self._chunks.sweep, "sweep")
+            )
             await asyncio.sleep(BEAT_S if good else STORE_RETRY_S)
 
     async def _tried(self, work: Callable[[], Awaitable[object]], what: str) -> bool:
@@ -308,6 +312,18 @@ class Worker:
         if kept:
             await self._after_end(task)
         return kept
+
+    async def _expire(self) -> None:
+        """Ends what waits in the store beyond its deadline; of what runs, its run takes care."""
+        failed = Failed(TaskError.of(overdue()))
+        while late := await self._store.overdue(self._clock.now(), RECOVERED_AT_ONCE):
+            ended = [transition(task, failed, self._clock.now(), self._policy) for task in late]
+            kept = await asyncio.gather(*(self._store.save(task) for task in ended))
+            for task, is_kept in zip(ended, kept, strict=True):
+                if is_kept:
+                    await self._after_end(task)
+            if not any(kept):
+                return
 
     async def _keep_claiming(self) -> None:
         while True:

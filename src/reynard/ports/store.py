@@ -101,6 +101,10 @@ class Tasks(Protocol):
         """How many tasks of each key wait to be claimed."""
         ...
 
+    async def overdue(self, now: float, limit: int) -> list[Task]:
+        """Pending tasks whose deadline has come."""
+        ...
+
     async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:
         """Processing tasks of workers other than `claimant`, whose lease has run out."""
         ...

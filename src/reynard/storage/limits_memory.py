@@ -48,7 +48,7 @@ class MemoryLimiter:
     async def give_back(self, key_id: str, limits: Limits, tokens: int, at: float) -> None:
         """See the port."""
         if key_id in self._meters:
-            self._meters[key_id].give_back(tokens, at)
+            self._meters[key_id].give_back(limits, tokens, at)
         await self.release(key_id)
 
     async def release(self, key_id: str) -> None:

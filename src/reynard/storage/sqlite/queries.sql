@@ -1,7 +1,7 @@
 -- name: insert_task
 INSERT INTO tasks (id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read,
-                   error, generation, result, terms, reserved, bill, attempts)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                   error, generation, result, deadline, terms, reserved, bill, attempts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: save_task
 UPDATE tasks
@@ -15,14 +15,14 @@ UPDATE tasks
  WHERE id = ? AND version = ?;
 
 -- name: find_task
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, terms,
-       reserved, bill, result
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, result
   FROM tasks
  WHERE id = ?;
 
 -- name: list_tasks
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, terms,
-       reserved, bill, result
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, result
   FROM tasks
  WHERE key_id = :key_id
    AND seq < coalesce((SELECT seq FROM tasks WHERE id = :after AND key_id = :key_id), 9223372036854775807)
@@ -70,14 +70,21 @@ UPDATE tasks
                        WINDOW fair AS (ORDER BY turn, last, line.seq))
                 WHERE place = 1 OR bytes <= ?4)
 RETURNING id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
-          terms, reserved, bill, generation, seq;
+          deadline, terms, reserved, bill, generation, seq;
 
 -- name: pending
 SELECT key_id, count(*) FROM tasks WHERE status = 'pending' GROUP BY key_id;
 
+-- name: overdue
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, NULL
+  FROM tasks
+ WHERE status = 'pending' AND deadline <= ?
+ LIMIT ?;
+
 -- name: orphans
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, terms,
-       reserved, bill, NULL
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, NULL
   FROM tasks
  WHERE status = 'processing'
    AND owner <> ?

@@ -19,6 +19,7 @@ CREATE TABLE tasks (
     error      BLOB,                           -- JSON
     generation BLOB,                           -- JSON; let go at the end
     result     BLOB,                           -- JSON; the completion, or in another end what there is of one
+    deadline   REAL,
     terms      BLOB,                           -- JSON; what was asked beside the generation
     reserved   INTEGER NOT NULL DEFAULT 0,     -- micro-credits, as all amounts here
     bill       BLOB,                           -- JSON; set in an end, if anything was produced
@@ -28,6 +29,7 @@ CREATE TABLE tasks (
 CREATE INDEX tasks_of_key ON tasks (key_id, seq);
 CREATE INDEX tasks_pending ON tasks (key_id, seq, status) WHERE status = 'pending';
 CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'processing';
+CREATE INDEX tasks_overdue ON tasks (deadline) WHERE status = 'pending' AND deadline IS NOT NULL;
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
 
 CREATE TABLE workers (

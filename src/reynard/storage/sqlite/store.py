@@ -17,7 +17,8 @@ from reynard.storage.sqlite.tasks import TaskRows
 from reynard.storage.sqlite.writer import Writer
 
 SCHEMA_VERSION: Final = 3
-BUSY_TIMEOUT_S: Final = 5.0
+BUSY_TIMEOUT_S: Final = 5.0  # of a command beside a busy gateway, which has the lock most of the time
+READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; whatever does must not stop the event loop
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
 GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
 
@@ -36,8 +37,8 @@ class SQLiteStore(TaskRows, LedgerRows, FileRows, DeliveryRows):
         self._sql = queries.load()
         writing = _connect(path, busy_timeout_s)
         _create(writing)
-        self._writer = Writer(writing)
-        self._reading = _connect(path, busy_timeout_s)
+        self._writer = Writer(writing, busy_timeout_s)
+        self._reading = _connect(path, min(busy_timeout_s, READ_TIMEOUT_S))
         self._reading.execute("PRAGMA query_only = ON")
 
     async def close(self) -> None:

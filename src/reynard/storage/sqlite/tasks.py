@@ -16,7 +16,7 @@ from reynard.storage.sqlite.ledger import add_usage, check_funds, post
 from reynard.storage.sqlite.rows import Row, Rows
 
 MOST_LISTED_BYTES: Final = 8_000_000
-RESULT: Final = 18
+RESULT: Final = 19
 """The column behind those of a task."""
 
 _encode = msgspec.json.Encoder().encode
@@ -46,6 +46,7 @@ class TaskRows(Rows):
             *(task.version, task.created, task.started, task.ended, task.owner, task.read),
             *(_json(task.error), None if generation is None else _encode(generation), result),
             *(
+                task.deadline,
                 None if task.terms == NO_TERMS else _encode(task.terms),
                 task.reserved,
                 _json(task.bill),
@@ -132,6 +133,10 @@ class TaskRows(Rows):
         """See the port."""
         return dict(self._rows("pending", ()))
 
+    async def overdue(self, now: float, limit: int) -> list[Task]:
+        """See the port."""
+        return [_task(row) for row in self._rows("overdue", (now, limit))]
+
     async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:
         """See the port."""
         return [_task(row) for row in self._rows("orphans", (claimant, now, limit))]
@@ -168,9 +173,10 @@ def _task(row: Row) -> Task:
         owner=row[12],
         read=bool(row[13]),
         error=None if row[14] is None else _errors.decode(row[14]),
-        terms=NO_TERMS if row[15] is None else _terms.decode(row[15]),
-        reserved=row[16],
-        bill=None if row[17] is None else _bills.decode(row[17]),
+        deadline=row[15],
+        terms=NO_TERMS if row[16] is None else _terms.decode(row[16]),
+        reserved=row[17],
+        bill=None if row[18] is None else _bills.decode(row[18]),
     )
 
 

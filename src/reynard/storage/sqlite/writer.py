@@ -7,6 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from reynard.core.errors import StoreUnavailable
@@ -16,13 +17,19 @@ Operation = Callable[[sqlite3.Connection], Any]
 
 MOST_WAITING: Final = 20_000
 MOST_IN_COMMIT: Final = 1_000
+HURRIED_S: Final = 0.05
 
 
 class Writer:
-    """The one writing connection, on a thread of its own."""
+    """The one writing connection, on a thread of its own.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Where somebody else has the lock, a transaction waits for it `busy_timeout_s`; after one has waited in vain, the
+    next ones do not wait that long, until one succeeds: nobody queues for a lock that stays.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, busy_timeout_s: float) -> None:
         self._connection = connection
+        self._busy_timeout_s = self._waits_s = busy_timeout_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reynard-store")
         self._waiting: list[tuple[Operation, asyncio.Future[Any]]] = []
         self._committing = False
@@ -81,13 +88,20 @@ class Writer:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             _roll_back(connection)
+            self._wait_for(min(HURRIED_S, self._busy_timeout_s))
             raise StoreUnavailable(
                 "The store cannot write now. Nothing was accepted; try again in a moment."
             ) from error
         except BaseException:
             _roll_back(connection)
             raise
+        self._wait_for(self._busy_timeout_s)
         return results
+
+    def _wait_for(self, seconds: float) -> None:
+        if seconds != self._waits_s:
+            self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+            self._waits_s = seconds
 
 
 def _attempt(connection: sqlite3.Connection, operation: Operation) -> Any:
@@ -100,5 +114,7 @@ def _attempt(connection: sqlite3.Connection, operation: Operation) -> Any:
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
+    """Where even that fails, the next transaction cannot begin, and comes here again."""
     if connection.in_transaction:
-        connection.execute("ROLLBACK")
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")

@@ -144,6 +144,14 @@ class LimiterConformance:
             allowance = await limiter.take("key-a", limits, 10)
             await limiter.give_back("key-a", limits, 10, allowance.at)
 
+    async def test_no_more_is_given_back_than_was_taken(self, limiter: Limiter) -> None:
+        await limiter.take("key-a", Limits(rpm=1, tpm=10), 10)
+        for limits in (NONE, Limits(tpm=99), Limits(rpm=9)):
+            allowance = await limiter.take("key-a", limits, 5)
+            await limiter.give_back("key-a", limits, 5, allowance.at)
+        for limits in (Limits(rpm=1), Limits(tpm=10)):
+            assert await taken(limiter, limits, 1) is None
+
     async def test_a_limit_that_is_changed_holds_at_once(self, limiter: Limiter) -> None:
         for _ in range(5):
             await limiter.take("key-a", Limits(rpm=10), 0)

@@ -6,12 +6,16 @@ from itertools import pairwise
 import msgspec
 from msgspec.structs import replace
 
-from reynard.core.errors import StorageFull
+from reynard.core.errors import InsufficientCredits, StorageFull
 from reynard.core.files import File
 from reynard.core.generation import Generation
+from reynard.core.idempotency import KEPT_S, Repeat, Repeated
 from reynard.core.keys import Key
+from reynard.core.ledger import Account, Entry
 from reynard.core.messages import UserMessage
 from reynard.core.task import (
+    Attempt,
+    Bill,
     Cancelled,
     Claimed,
     Completed,
@@ -22,6 +26,7 @@ from reynard.core.task import (
     Status,
     Task,
     TaskError,
+    Terms,
     transition,
 )
 from reynard.ports.store import Store, TaskFilter
@@ -179,6 +184,59 @@ class StoreConformance:
         claims = await asyncio.gather(*(store.claim(f"worker-{n}", 7, ROOM, NOW) for n in range(10)))
         ids = [task.id for claim in claims for task, _ in claim]
         assert len(ids) == len(set(ids)) == 50
+
+    async def test_all_that_comes_with_an_end_is_there_with_it(self, store: Store) -> None:
+        task = replace(
+            new_task(1), reserved=100, terms=Terms(fallback_models=("b", "c"), callback_url="https://a.test/")
+        )
+        await store.insert(task, GENERATION)
+        assert await store.find(task.id) == (task, None)
+        assert await store.account(task.key_id) == Account(-100, 100, 0)
+        bill = Bill(cost=30, prompt_tokens=4, completion_tokens=5, model="b", channel="up")
+        attempts = [Attempt(channel="up", model="b", started=NOW, ended=NOW + 1, outcome="completed")]
+        [(running, _)] = await store.claim("worker-a", 1, ROOM, NOW)
+        ended = transition(running, Failed(TaskError("stream_interrupted", "cut"), bill), NOW, POLICY)
+        assert await store.save(ended, RESULT, attempts)
+        assert not await store.save(ended, RESULT, attempts)
+        assert await store.find(task.id) == (ended, RESULT)
+        assert list(await store.attempts(task.id)) == attempts
+        assert await store.account(task.key_id) == Account(-30, 0, 30)
+
+    async def test_what_a_balance_does_not_cover_is_not_kept(self, store: Store) -> None:
+        await store.post(Entry(key_id="key-a", kind="grant", amount=150, at=NOW))
+        tasks = [replace(new_task(number), reserved=100) for number in range(20)]
+        kept = await asyncio.gather(
+            *(store.insert(task, GENERATION, limited=True) for task in tasks), return_exceptions=True
+        )
+        assert sum(outcome is None for outcome in kept) == 1
+        assert {type(outcome) for outcome in kept if outcome is not None} == {InsufficientCredits}
+        assert await store.account("key-a") == Account(50, 100, 0)
+        assert await store.unfinished() == {"key-a": 1}
+
+    async def test_one_idempotency_key_is_one_task(self, store: Store) -> None:
+        repeat = Repeat("name", b"of this body")
+        tasks = [new_task(number) for number in range(20)]
+        kept = await asyncio.gather(
+            *(store.insert(task, GENERATION, repeat=repeat) for task in tasks), return_exceptions=True
+        )
+        [first] = [task for task, outcome in zip(tasks, kept, strict=True) if outcome is None]
+        refused = [outcome for outcome in kept if isinstance(outcome, Repeated)]
+        assert {(again.task_id, again.repeat) for again in refused} == {(first.id, repeat)}
+        assert len(refused) == 19
+        assert await store.repeated("key-a", "name") == (repeat, first.id)
+        await store.insert(new_task(30, key_id="key-b"), GENERATION, repeat=repeat)
+        await store.insert(new_task(31), GENERATION, repeat=replace(repeat, instead_of=first.id))
+        assert await store.repeated("key-a", "name") == (repeat, new_task(31).id)
+        await store.insert(replace(new_task(32), created=NOW + KEPT_S + 31), GENERATION, repeat=repeat)
+        assert await store.repeated("key-a", "name") == (repeat, new_task(32).id)
+
+    async def test_what_waits_beyond_its_deadline_is_found(self, store: Store) -> None:
+        late, soon, never = (replace(new_task(number), deadline=end) for number, end in enumerate((NOW, NOW + 9, None)))
+        taken = claimed(replace(new_task(3), deadline=NOW))
+        for task in (late, soon, never, taken):
+            await store.insert(task, GENERATION)
+        assert await store.overdue(NOW + 1, 10) == [late]
+        assert len(await store.overdue(NOW + 9, 1)) == 1
 
     async def test_pending_tasks_are_counted(self, store: Store) -> None:
         for number in range(4):

@@ -1,5 +1,6 @@
 -- Version 3: money, turns between keys, chunks that outlive the process, idempotency, webhooks.
 
+ALTER TABLE tasks ADD COLUMN deadline REAL;
 ALTER TABLE tasks ADD COLUMN terms BLOB;                             -- JSON; what was asked beside the generation
 ALTER TABLE tasks ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;    -- micro-credits, as all amounts here
 ALTER TABLE tasks ADD COLUMN bill BLOB;                              -- JSON; set in an end, if anything was produced
@@ -9,6 +10,7 @@ DROP INDEX tasks_pending;                     -- claims take turns between keys
 DROP INDEX tasks_processing;
 CREATE INDEX tasks_pending ON tasks (key_id, seq, status) WHERE status = 'pending';
 CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'processing';
+CREATE INDEX tasks_overdue ON tasks (deadline) WHERE status = 'pending' AND deadline IS NOT NULL;
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
 
 CREATE TABLE ledger (                          -- append-only; `carry` stands for what is no longer kept
