@@ -35,6 +35,7 @@ from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.outbox import Outbox
 from reynard.engine.repeats import Repeats
+from reynard.engine.retention import Retention
 from reynard.engine.routes import Route, Routes
 from reynard.engine.webhooks import Webhooks
 from reynard.engine.worker import Worker
@@ -55,6 +56,7 @@ from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
 from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.chunks_written import WriteFirstChunkLog, WrittenChunkLog
 from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.master import MasterSecret
 from reynard.storage.sqlite import SQLiteStore
@@ -249,6 +251,10 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         await engine.start()
         engine.files.start()
         engine.webhooks.start()
+        retention = Retention(
+            store=store, clock=clock, jobs=jobs, periods=settings.retention, chunks_s=settings.chunks.retention_s
+        )
+        retention.start()
         try:
             yield Gateway(engine, application, wiring, first_key)
         finally:
@@ -367,12 +373,8 @@ def _engine(
     chance: SystemChance,
     jobs: Jobs,
 ) -> Engine:
-    chunks = MemoryChunkLog(
-        clock,
-        retention_s=settings.chunks.retention_s,
-        max_bytes=settings.chunks.max_bytes,
-        max_stream_bytes=settings.chunks.max_stream_bytes,
-    )
+    chunks = chunk_log(settings, store, clock)
+    jobs.start(chunks.keep_writing())
     fetcher = guarded_fetcher(settings)
     files = Files(
         store=store,
@@ -457,6 +459,23 @@ def _webhooks(settings: Settings, store: SQLiteStore, clock: SystemClock, chance
         master=master,
         clock=clock,
         allow_private_networks=limits.allow_private_networks,
+    )
+
+
+def chunk_log(settings: Settings, store: SQLiteStore, clock: SystemClock) -> WrittenChunkLog:
+    """Streams in memory, whose chunks outlive the process in the store."""
+    kept = settings.chunks
+    memory = MemoryChunkLog(
+        clock, retention_s=kept.retention_s, max_bytes=kept.max_bytes, max_stream_bytes=kept.max_stream_bytes
+    )
+    log_of = WriteFirstChunkLog if kept.write_first else WrittenChunkLog
+    return log_of(
+        memory,
+        store,
+        clock,
+        write_delay_s=kept.write_delay_ms / 1_000,
+        retention_s=kept.retention_s,
+        max_bytes=kept.max_bytes,
     )
 
 

@@ -13,6 +13,7 @@ from reynard.config.secrets import secrets_of
 from reynard.config.settings import ChannelSettings, Provider
 from reynard.config.source import KeyPath, Table
 from reynard.core.catalogue import Model
+from reynard.engine.retention import Periods
 from reynard.providers import google
 
 Row = TypeVar("Row", bound=Struct)
@@ -26,6 +27,7 @@ def contradictions(
     table: Table, ships: Table, providers: Mapping[str, Table], environment: Mapping[str, str]
 ) -> Iterator[tuple[KeyPath, str]]:
     """What each value by itself does not show; of the rows that are good in themselves."""
+    yield from _retention_faults(table.get("retention"))
     channels, models = _good_rows(table, "channels", ChannelSettings), _good_rows(table, "models", Model)
     yield from _twice("channels", "name", [(index, channel.name) for index, channel in channels])
     yield from _twice("models", "id", [(index, model.id) for index, model in models])
@@ -38,6 +40,16 @@ def contradictions(
             yield ("channels", index, "provider"), f"`{channel.provider}` is not a provider{likely}"
         for key, problem in _channel_faults(channel, known, environment):
             yield ("channels", index, key), problem
+
+
+def _retention_faults(written: object) -> Iterator[tuple[KeyPath, str]]:
+    try:
+        periods = msgspec.convert({} if written is None else written, Periods)
+    except msgspec.ValidationError:
+        return  # told already, with its line
+    if periods.tasks_s > periods.ledger_s:
+        key = "tasks_s" if isinstance(written, dict) and "tasks_s" in written else "ledger_s"
+        yield ("retention", key), "tasks_s must not exceed ledger_s: what a task cost is kept as long as the task"
 
 
 def _channel_faults(

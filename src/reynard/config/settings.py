@@ -8,6 +8,7 @@ from reynard.core.catalogue import Model
 from reynard.core.channels import Auth, ChannelTraits, Dialect, Mapped, Quirks, Seconds
 from reynard.core.messages import Name
 from reynard.engine.capacity import Capacity
+from reynard.engine.retention import Periods
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Bytes = Annotated[int, Meta(ge=1)]
@@ -40,12 +41,17 @@ class StoreSettings(Section, frozen=True, kw_only=True):
 
 
 class ChunkSettings(Section, frozen=True, kw_only=True):
-    """The chunk log. `max_bytes` bounds all streams together, `max_stream_bytes` each."""
+    """The chunk log. `max_bytes` bounds all streams together, `max_stream_bytes` each.
+
+    `write_delay_ms`: how long chunks wait at most to be written together. `write_first`: delivered when written.
+    """
 
     url: Annotated[str, Meta(pattern="^memory$")] = "memory"
     retention_s: Seconds = 900
     max_bytes: Bytes = 512_000_000
     max_stream_bytes: Bytes = 64_000_000
+    write_delay_ms: Annotated[int, Meta(ge=0)] = 200
+    write_first: bool = False
 
 
 class FileSettings(Section, frozen=True, kw_only=True):
@@ -112,6 +118,7 @@ class Settings(Section, frozen=True, kw_only=True):
     media: MediaSettings = MediaSettings()
     webhooks: WebhookSettings = WebhookSettings()
     engine: Capacity = Capacity()
+    retention: Periods = Periods()
     providers: tuple[Provider, ...] = ()
     channels: tuple[ChannelSettings, ...] = ()
     models: tuple[Model, ...] = ()

@@ -10,9 +10,11 @@ import msgspec
 
 from reynard.core.keys import Key
 from reynard.storage.sqlite import queries
+from reynard.storage.sqlite.chunks import StreamRows
 from reynard.storage.sqlite.deliveries import DeliveryRows
 from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.ledger import LedgerRows
+from reynard.storage.sqlite.retention import RetentionRows
 from reynard.storage.sqlite.tasks import TaskRows
 from reynard.storage.sqlite.writer import Writer
 
@@ -30,7 +32,7 @@ class SchemaTooNew(RuntimeError):
     """The file was written by a later version of this program."""
 
 
-class SQLiteStore(TaskRows, LedgerRows, FileRows, DeliveryRows):
+class SQLiteStore(TaskRows, LedgerRows, FileRows, DeliveryRows, StreamRows, RetentionRows):
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
