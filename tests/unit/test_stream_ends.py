@@ -139,7 +139,7 @@ async def test_a_stream_that_was_read_does_not_begin_anew_before_its_worker_is_m
         worker=cast("Worker", SimpleNamespace(runs={})),
         clock=clock,
         policy=RunPolicy(),
-        **dict.fromkeys(("calls", "admission", "repeats", "access", "files", "routes"), cast("Any", None)),
+        **dict.fromkeys(("calls", "admission", "repeats", "access", "files", "webhooks", "routes"), cast("Any", None)),
     )
     for task in (read, unread):
         assert await engine.read(task.id, 0, 0.0) == Batch(())
