@@ -40,10 +40,11 @@ def opened(data: Path) -> closing[sqlite3.Connection]:
 
 
 def under_way(data: Path) -> int:
-    """How many tasks have not ended."""
+    """How many tasks have not ended, and deliveries that were not made."""
     with opened(data) as connection:
-        found: int = connection.execute("SELECT count(*) FROM tasks WHERE ended IS NULL").fetchone()[0]
-        return found
+        tasks: int = connection.execute("SELECT count(*) FROM tasks WHERE ended IS NULL").fetchone()[0]
+        deliveries: int = connection.execute("SELECT count(*) FROM deliveries WHERE state = 'pending'").fetchone()[0]
+        return tasks + deliveries
 
 
 class Books(NamedTuple):

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import httpx2
+from tests.crash.hooks import Hooks
 from tests.processes import events
+from tests.receiver import Receiver
 
 SUBMIT: Final = "/v1/llm/generations"
 
@@ -163,10 +165,10 @@ KINDS: dict[str, Kind] = {
 class Crowd:
     """The clients of one key. What they were told outlives every gateway."""
 
-    def __init__(self, key: str, hooks: str) -> None:
+    def __init__(self, key: str, receiver: Receiver) -> None:
         self.key = key
+        self.hooks = Hooks(receiver)
         self.told: list[Told] = []
-        self._hooks = hooks
         self._numbers = itertools.count()
         self._lock = threading.Lock()
 
@@ -183,7 +185,7 @@ class Crowd:
 
     def _new(self, kind: str, model: str) -> Told:
         number = next(self._numbers)
-        body = {"model": model, "prompt": f"Number {number}.", "callback_url": f"{self._hooks}/{number}"}
+        body = {"model": model, "prompt": f"Number {number}.", "callback_url": f"{self.hooks.url}/{number}"}
         name = f"request-{number}" if KINDS[kind].repeatable else None
         told = Told(number, kind, {**body, **KINDS[kind].fields}, name)
         self.told.append(told)

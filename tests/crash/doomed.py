@@ -14,6 +14,7 @@ from tests.crash.books import GRANTED, PRICE
 from tests.crash.clients import Crowd
 from tests.crash.gateway import Order, run
 from tests.processes import UPSTREAM_KEY, Ended, Gateway, Upstream, running
+from tests.receiver import Receiver
 
 from reynard.bootstrap import SystemChance, SystemClock, new_key, open_store
 from reynard.core.ledger import Entry
@@ -24,12 +25,11 @@ MODELS = {
     "gpt-5.4": "gpt-5.4?fail.cut_stream_rate=0.5",
     "kimi-k2.6": "kimi?tokens=100&tokens_per_s=250",
 }
-HOOKS = "https://example.com/hooks"
 
 
 def config(upstream: Upstream) -> str:
     """Channels to one that is quick, one that breaks off half of its streams, and one that takes its time."""
-    rows = []
+    rows = ["[webhooks]\nallow_private_networks = true\n"]
     for model, told in MODELS.items():
         rows.append(
             f'[[channels]]\nname = "{model}"\ndialect = "openai"\nbase_url = "{upstream.url}/v1"\nconcurrency = 512\n'
@@ -108,7 +108,7 @@ def dies_while_it_starts(
             raise
 
 
-def crowd_of(gateway: Gateway, hooks: str = HOOKS) -> Crowd:
+def crowd_of(gateway: Gateway, receiver: Receiver) -> Crowd:
     """Clients with a new limited key, and credits."""
 
     async def make() -> str:
@@ -119,4 +119,4 @@ def crowd_of(gateway: Gateway, hooks: str = HOOKS) -> Crowd:
         await store.close()
         return secret
 
-    return Crowd(asyncio.run(make()), hooks)
+    return Crowd(asyncio.run(make()), receiver)

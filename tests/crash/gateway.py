@@ -20,6 +20,7 @@ from reynard import bootstrap
 from reynard.cli import main as command_line
 from reynard.cli import serve  # noqa: F401 what is imported once need not be at each start
 from reynard.core.task import Status, Task
+from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.sqlite import SQLiteStore
 
@@ -110,6 +111,9 @@ BOUNDARIES: dict[str, Call | Statements] = {
     "before the stream is told its end": Call("before", MemoryChunkLog, ("close_stream",)),
     "before a cancel is kept": Call("before", *SAVES, is_cancel),
     "after a cancel is kept": Call("after", *SAVES, is_cancel),
+    "before a webhook is sent": Call("before", GuardedNotifier, ("send",)),
+    "after a webhook is sent": Call("after", GuardedNotifier, ("send",)),
+    "after a webhook is recorded": Call("after", SQLiteStore, ("record_try",)),
     "before recovery": Call("after", SQLiteStore, ("orphans",), found_any),
     "before a recovered task is kept": Call("before", *SAVES, is_recovered),
     "after a recovered task is kept": Call("after", *SAVES, is_recovered),

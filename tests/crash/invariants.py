@@ -42,6 +42,7 @@ def check_ended(gateway: Gateway, crowd: Crowd) -> None:
     """Accepted is ended, holds are settlements and refunds, and no request was charged twice."""
     found = books(gateway)
     assert found.account[1] == 0
+    crowd.hooks.check(found)
     by_number = defaultdict(list)
     for task in found.tasks:
         by_number[task.number].append(task)

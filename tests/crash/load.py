@@ -15,6 +15,7 @@ from tests.crash.clients import KINDS, Crowd, Told, read_on
 from tests.crash.doomed import MODELS, Doomed, crowd_of, dies_while_it_starts
 from tests.crash.invariants import books, check
 from tests.processes import Upstream, running
+from tests.receiver import Receiver
 
 CLIENTS: Final = 8
 LONGEST_S: Final = 0.5
@@ -24,9 +25,10 @@ PACE: Final = {"first_token_ms": 5, "tokens": 20, "tokens_per_s": 200}
 class Rounds:
     """Kills at moments that `seed` draws. Each time all that was told since the last check is checked."""
 
-    def __init__(self, folder: Path, upstream: Upstream, seed: int) -> None:
+    def __init__(self, folder: Path, upstream: Upstream, receiver: Receiver, seed: int) -> None:
         self._folder = folder
         self._upstream = upstream
+        self._receiver = receiver
         print(f"seed {seed}")  # a test that fails shows it
         self._draw = random.Random(seed)
         self._crowd: Crowd | None = None
@@ -57,7 +59,7 @@ class Rounds:
             return
         with running(Doomed(self._folder, self._upstream)) as gateway:
             if self._crowd is None:
-                self._crowd = crowd_of(gateway)
+                self._crowd = crowd_of(gateway, self._receiver)
             if self._draw.random() < 0.66:
                 self._check(gateway)
             else:

@@ -7,6 +7,7 @@ from tests.crash.doomed import Doomed, crowd_of, dies_while_it_starts
 from tests.crash.gateway import BOUNDARIES, Order
 from tests.crash.invariants import check
 from tests.processes import Upstream, running
+from tests.receiver import Receiver
 
 STORED_FIRST = (
     *("async", "async, repeatable", "stream, unread", "stream, read"),
@@ -14,6 +15,7 @@ STORED_FIRST = (
 )
 ALL = (*STORED_FIRST, "sync")
 CANCELLED = ("async, cancelled", "stream, read, cancelled")
+TOLD = ("async", "sync", "sync stream", "stream, read, cancelled")
 READ = ("stream, read", "stream, read, repeatable")
 
 HAPPENS_IN: dict[str, tuple[str, ...]] = {
@@ -35,6 +37,9 @@ HAPPENS_IN: dict[str, tuple[str, ...]] = {
     "before the stream is told its end": ("stream, unread", *READ),
     "before a cancel is kept": CANCELLED,
     "after a cancel is kept": CANCELLED,
+    "before a webhook is sent": TOLD,
+    "after a webhook is sent": TOLD,
+    "after a webhook is recorded": TOLD,
 }
 IN_RECOVERY = [
     ("before recovery", 1),
@@ -50,9 +55,9 @@ def test_every_boundary_is_tried() -> None:
 
 
 @pytest.mark.parametrize("boundary", HAPPENS_IN)
-def test_a_kill(boundary: str, folder: Path, upstream: Upstream) -> None:
+def test_a_kill(boundary: str, folder: Path, upstream: Upstream, receiver: Receiver) -> None:
     gateway = Doomed(folder, upstream)
-    crowd = crowd_of(gateway)
+    crowd = crowd_of(gateway, receiver)
     for seed, kind in enumerate(HAPPENS_IN[boundary]):
         with running(gateway), crowd.client(gateway.url) as client:
             check(gateway, crowd)
@@ -66,10 +71,12 @@ def test_a_kill(boundary: str, folder: Path, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize(("boundary", "nth"), IN_RECOVERY)
-def test_a_kill_of_who_recovers_from_a_kill(boundary: str, nth: int, folder: Path, upstream: Upstream) -> None:
+def test_a_kill_of_who_recovers_from_a_kill(
+    boundary: str, nth: int, folder: Path, upstream: Upstream, receiver: Receiver
+) -> None:
     upstream.behave(**PACE)
     gateway = Doomed(folder, upstream)
-    crowd = crowd_of(gateway)
+    crowd = crowd_of(gateway, receiver)
     with running(gateway), crowd.client(gateway.url) as client:
         for kind in ("async", "stream, unread", "async, repeatable", "stream, unread"):
             crowd.ask(client, kind, "kimi-k2.6")

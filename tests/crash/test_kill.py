@@ -11,6 +11,7 @@ import pytest
 from tests.crash.load import Rounds
 from tests.integration.test_answers import submit, wait_for
 from tests.processes import Gateway, Upstream, channel, events, running, text_of, text_request
+from tests.receiver import Receiver
 
 TASKS = 200
 SLOW = {"tokens": 40, "tokens_per_s": 20}  # two seconds each
@@ -81,14 +82,14 @@ def read_some(client: httpx2.Client, path: str, count: int) -> list[str]:
     raise AssertionError(text)
 
 
-def test_kills_at_random_moments_under_load(folder: Path, upstream: Upstream) -> None:
-    Rounds(folder, upstream, seed=random.randrange(1_000_000)).run(10)
+def test_kills_at_random_moments_under_load(folder: Path, upstream: Upstream, receiver: Receiver) -> None:
+    Rounds(folder, upstream, receiver, seed=random.randrange(1_000_000)).run(10)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(7200)
-def test_five_hundred_kills_at_random_moments_under_load(folder: Path, upstream: Upstream) -> None:
-    Rounds(folder, upstream, seed=random.randrange(1_000_000)).run(500)
+def test_five_hundred_kills_at_random_moments_under_load(folder: Path, upstream: Upstream, receiver: Receiver) -> None:
+    Rounds(folder, upstream, receiver, seed=random.randrange(1_000_000)).run(500)
 
 
 def test_a_response_that_was_read_tells_its_end_behind_what_was_read(folder: Path, upstream: Upstream) -> None:
