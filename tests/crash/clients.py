@@ -28,7 +28,7 @@ class Told:
     """A request, and what its client knows of it. What stays empty was never answered."""
 
     number: int
-    script: str
+    kind: str
     body: dict[str, Any]
     name: str | None = None  # its Idempotency-Key
     task_id: str | None = None

@@ -20,9 +20,10 @@ from reynard.bootstrap import SystemChance, SystemClock, new_key, open_store
 from reynard.core.ledger import Entry
 
 ORDERS = "kill.json"
+FAULTY = "gpt-5.4"
 MODELS = {
     "gpt-5.5": "gpt-5.5",
-    "gpt-5.4": "gpt-5.4?fail.cut_stream_rate=0.5",
+    FAULTY: "gpt-5.4?fail.cut_stream_rate=0.5",
     "kimi-k2.6": "kimi?tokens=100&tokens_per_s=250",
 }
 

@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 class Statements(NamedTuple):
-    """Within a transaction of the store: these patterns have come, one after the other, and the last is not done."""
+    """Within the store's transactions: these patterns have come, one after the other, and the last is not done."""
 
     patterns: tuple[str, ...]
 
@@ -89,12 +89,14 @@ STARTS: tuple[type, tuple[str, ...]] = (SQLiteStore, ("insert",))
 SAVES: tuple[type, tuple[str, ...]] = (SQLiteStore, ("save",))
 ENDS: tuple[type, tuple[str, ...]] = (SQLiteStore, ("insert", "save"))
 END = r"(UPDATE tasks\s+SET status = |INSERT INTO tasks.*)'(completed|failed|cancelled)'"
+HOLD = "INSERT INTO ledger .*'hold'"
 SETTLED = r"INSERT INTO ledger .*'(settlement|refund)'"
 
 BOUNDARIES: dict[str, Call | Statements] = {
     "before the hold": Call("before", *STARTS, begins),
-    "within the hold": Statements(("INSERT INTO tasks", "INSERT INTO ledger .*'hold'")),
-    "before the hold's commit": Statements(("INSERT INTO ledger .*'hold'", "COMMIT")),
+    "within the hold": Statements(("INSERT INTO tasks", HOLD)),
+    "before the hold's commit": Statements((HOLD, "COMMIT")),
+    "between the hold and what is written next": Statements((HOLD, "COMMIT", "BEGIN")),
     "after the hold": Call("after", *STARTS, begins),
     "after an idempotent hold": Call("after", *STARTS, is_repeatable),
     "after the claim": Call("after", SQLiteStore, ("claim",), found_any),
@@ -107,6 +109,7 @@ BOUNDARIES: dict[str, Call | Statements] = {
     "within the end, before its settlement": Statements((END, SETTLED)),
     "within the end, before its usage": Statements((END, "INSERT INTO usage")),
     "before the end's commit": Statements(("INSERT INTO usage", "COMMIT")),
+    "between the end and what is written next": Statements((END, "COMMIT", "BEGIN")),
     "after the end": Call("after", *ENDS, ends),
     "before the stream is told its end": Call("before", MemoryChunkLog, ("close_stream",)),
     "before a cancel is kept": Call("before", *SAVES, is_cancel),
@@ -141,13 +144,13 @@ class Death:
         boundary = self._ordered()
         if not isinstance(boundary, Statements):
             return
-        if statement == "ROLLBACK" or statement.startswith("BEGIN"):
-            self._reached = 0
-        elif re.match(boundary.patterns[self._reached], statement, re.DOTALL):
+        if re.match(boundary.patterns[self._reached], statement, re.DOTALL):
             self._reached += 1
             if self._reached == len(boundary.patterns):
                 self._reached = 0
                 self._come()
+        elif statement == "ROLLBACK" or statement.startswith("BEGIN"):
+            self._reached = 0
 
     def _ordered(self) -> Call | Statements | None:
         text = self._orders.read_bytes()

@@ -8,8 +8,11 @@ from typing import Any
 import httpx2
 from tests.crash.books import ENDS, Books, Row, under_way
 from tests.crash.clients import Chunk, Crowd, Told, call, submit, whole_events
+from tests.crash.doomed import FAULTY
 from tests.integration.test_answers import wait_for
 from tests.processes import Gateway, text_of
+
+from reynard.core.ledger import MICRO
 
 
 def check(gateway: Gateway, crowd: Crowd, told: Iterable[Told] | None = None) -> None:
@@ -41,6 +44,10 @@ def until_ended(gateway: Gateway) -> None:
 def check_ended(gateway: Gateway, crowd: Crowd) -> None:
     """Accepted is ended, holds are settlements and refunds, and no request was charged twice."""
     found = books(gateway)
+    with crowd.client(gateway.url) as client:
+        shown = client.get("/v1/account/credits").json()["data"]["token"]
+        amounts = (shown["remaining_credits"], shown["reserved_credits"], shown["used_credits"])
+        assert tuple(round(amount * MICRO) for amount in amounts) == found.account
     assert found.account[1] == 0
     crowd.hooks.check(found)
     by_number = defaultdict(list)
@@ -91,6 +98,8 @@ def check_told(client: httpx2.Client, told: Told) -> None:
     assert task["status"] in ENDS, (told, task)
     assert told.final in (None, task), (told, task)  # an end is one
     told.final = task
+    if task["status"] == "failed" and told.body["model"] != FAULTY:
+        assert task["error"]["code"] in codes(told), (told, task)
     if told.completion is not None:
         assert task["results"] == [told.completion], (told, task)
     if told.cancelled:
@@ -102,6 +111,11 @@ def check_told(client: httpx2.Client, told: Told) -> None:
     if told.is_sync and told.end is not None and told.end.data == "[DONE]":
         assert task["status"] == "completed", (told, task)
         assert said(task) == text(told.read), (told, task)
+
+
+def codes(told: Told) -> set[str]:
+    """How a request may fail whose provider does not."""
+    return {"server_restarted", "stream_interrupted"} if told.is_stream else {"server_restarted"}
 
 
 def check_stream(client: httpx2.Client, told: Told, task: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ STORED_FIRST = (
 ALL = (*STORED_FIRST, "sync")
 CANCELLED = ("async, cancelled", "stream, read, cancelled")
 TOLD = ("async", "sync", "sync stream", "stream, read, cancelled")
+REPEATABLE = ("async, repeatable", "stream, read, repeatable", "sync, repeatable")
+UNREAD = ("async", "async, repeatable", "stream, unread")
 READ = ("stream, read", "stream, read, repeatable")
 
 HAPPENS_IN: dict[str, tuple[str, ...]] = {
@@ -23,7 +25,8 @@ HAPPENS_IN: dict[str, tuple[str, ...]] = {
     "within the hold": ALL,
     "before the hold's commit": STORED_FIRST,
     "after the hold": STORED_FIRST,
-    "after an idempotent hold": ("async, repeatable", "stream, read, repeatable", "sync, repeatable"),
+    "after an idempotent hold": REPEATABLE,
+    "between the hold and what is written next": REPEATABLE,
     "before the reader's mark": READ,
     "after the reader's mark": READ,
     "mid-stream": ("stream, unread", *READ),
@@ -33,6 +36,7 @@ HAPPENS_IN: dict[str, tuple[str, ...]] = {
     "within the end, before its settlement": ALL,
     "within the end, before its usage": ALL,
     "before the end's commit": ALL,
+    "between the end and what is written next": ("async", "stream, read", "sync"),
     "after the end": ALL,
     "before the stream is told its end": ("stream, unread", *READ),
     "before a cancel is kept": CANCELLED,
@@ -68,6 +72,9 @@ def test_a_kill(boundary: str, folder: Path, upstream: Upstream, receiver: Recei
         gateway = Doomed(folder, upstream)
     with running(gateway):
         check(gateway, crowd)
+    for told in crowd.told:
+        if told.final is not None and told.kind in UNREAD:
+            assert told.final["status"] == "completed"  # what nobody had read simply begins anew
 
 
 @pytest.mark.parametrize(("boundary", "nth"), IN_RECOVERY)
