@@ -183,6 +183,18 @@ class Crowd:
             KINDS[kind].script(client, told)
         return told
 
+    def go_on(self, client: httpx2.Client, told: Told) -> bool:
+        """What a kill cut off: sent again if it has an Idempotency-Key, else read on from where its reader was. False
+        if the gateway is dead again."""
+        try:
+            if told.name is not None:
+                KINDS[told.kind].script(client, told)
+            elif told.is_stream:
+                read_on(client, told)
+        except httpx2.TransportError:
+            return False
+        return True
+
     def _new(self, kind: str, model: str) -> Told:
         number = next(self._numbers)
         body = {"model": model, "prompt": f"Number {number}.", "callback_url": f"{self.hooks.url}/{number}"}

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import httpx2
-from tests.crash.clients import KINDS, Crowd, Told, read_on
+from tests.crash.clients import KINDS, Crowd, Told
 from tests.crash.doomed import MODELS, Doomed, crowd_of, dies_while_it_starts
 from tests.crash.invariants import books, check
 from tests.processes import Upstream, running
@@ -78,7 +77,7 @@ class Rounds:
     def _load(self, gateway: Doomed) -> Iterator[None]:
         """While this lasts; ends with the gateway."""
         with ThreadPoolExecutor(CLIENTS) as pool:
-            left = [told for told in self.crowd.told[self._checked :] if told.is_stream and told.read and not told.end]
+            left = [told for told in self.crowd.told[self._checked :] if told.name or (told.read and not told.end)]
             seeds = [self._draw.random() for _ in range(CLIENTS)]
             over = threading.Event()
             clients = [
@@ -94,10 +93,8 @@ class Rounds:
 
     def _keep_asking(self, url: str, draw: random.Random, left: list[Told], over: threading.Event) -> None:
         with self.crowd.client(url) as client:
-            for told in left:  # streams that a kill cut off: their readers go on where they were
-                try:
-                    read_on(client, told)
-                except httpx2.TransportError:
+            for told in left:
+                if not self.crowd.go_on(client, told):
                     return
             while not over.is_set():
                 self.crowd.ask(client, draw.choice(list(KINDS)), draw.choice(list(MODELS)))
