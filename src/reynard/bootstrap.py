@@ -39,6 +39,7 @@ from reynard.http import app, server
 from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
+from reynard.ports.telemetry import Observer
 from reynard.providers import http as upstream
 from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import Auth, auth_of
@@ -52,6 +53,8 @@ from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.sqlite import SQLiteStore
+from reynard.telemetry import gauges
+from reynard.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -218,18 +221,24 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
     data_dir = Path(settings.server.data_dir)
     with locked(data_dir):
         blobs = open_blobs(settings, environment)
-        store = open_store(data_dir)
+        store, metrics = open_store(data_dir), Metrics()
+        store.observe(metrics)
         await store.retire_all()  # the lock is ours: whoever held a lease here is dead
         first_key = await _first_key(store, clock, chance)
         wiring = Wiring(environment, jobs, demo=demo)
         wiring.apply(settings)
-        engine = _engine(settings, store, blobs, wiring, clock, chance, jobs)
+        engine = _engine(settings, store, blobs, wiring, clock, chance, jobs, metrics)
+        metrics.add(gauges.of_engine(engine, lambda: store.waiting))
+        metrics.add(gauges.of_process(clock.now()))
         application = app.build(
             engine,
             jobs,
             clock,
             max_body_bytes=settings.server.max_body_bytes,
             cors_origins=settings.server.cors_origins,
+            observer=metrics,
+            figures=metrics.text,
+            audience=settings.server.metrics,
         )
         await engine.start()
         engine.files.start()
@@ -345,6 +354,7 @@ def _engine(
     clock: SystemClock,
     chance: SystemChance,
     jobs: Jobs,
+    observer: Observer,
 ) -> Engine:
     chunks = MemoryChunkLog(
         clock,
@@ -362,9 +372,10 @@ def _engine(
         jobs=jobs,
         limits=file_limits(settings),
         public_url=settings.server.public_url,
+        observer=observer,
     )
     gatherer = Gatherer(fetcher, files, clock, media_limits(settings))
-    failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy())
+    failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy(), observer)
     policy, capacity = RunPolicy(), settings.engine
     billing, repeats = Billing(lambda: wiring.routes), Repeats(store, clock)
     admission = Admission(
@@ -374,6 +385,7 @@ def _engine(
         routes=lambda: wiring.routes,
         clock=clock,
         chance=chance,
+        observer=observer,
     )
     worker_id = f"worker-{secrets.token_hex(6)}"
     worker = Worker(

@@ -8,6 +8,7 @@ from reynard.core.catalogue import Model
 from reynard.core.channels import Auth, ChannelTraits, Dialect, Mapped, Quirks, Seconds
 from reynard.core.messages import Name
 from reynard.engine.capacity import Capacity
+from reynard.ports.telemetry import Audience
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Bytes = Annotated[int, Meta(ge=1)]
@@ -18,7 +19,10 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ServerSettings(Section, frozen=True, kw_only=True):
-    """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end."""
+    """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end.
+
+    `metrics`: who may read them.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -27,6 +31,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     max_body_bytes: Bytes = 64_000_000
     cors_origins: tuple[str, ...] = ("*",)
     drain_s: Annotated[float, Meta(ge=0)] = 8.0
+    metrics: Audience = "open"
 
 
 class StoreSettings(Section, frozen=True, kw_only=True):

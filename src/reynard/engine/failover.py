@@ -15,8 +15,10 @@ from reynard.core.task import Attempt, Outcome
 from reynard.engine import attempt
 from reynard.engine.media import Gathered, Gatherer
 from reynard.engine.routes import Route, Routes
+from reynard.engine.timed import TimedSink
 from reynard.engine.work import Journal, Sink, Work
 from reynard.ports.clock import Chance, Clock
+from reynard.ports.telemetry import UNOBSERVED, Observer
 
 PASSES_BY_ITSELF: Final = frozenset({"upstream_rate_limited", "upstream_error"})
 """Worth asking the same channel again; a silent one, or one that refuses the key, is left alone."""
@@ -34,13 +36,20 @@ class Failover:
     """Walks the routes to a model. `routes` gives the snapshot in force."""
 
     def __init__(
-        self, routes: Callable[[], Routes], media: Gatherer, clock: Clock, chance: Chance, policy: RetryPolicy
+        self,
+        routes: Callable[[], Routes],
+        media: Gatherer,
+        clock: Clock,
+        chance: Chance,
+        policy: RetryPolicy,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._routes = routes
         self._clock = clock
         self._media = media
         self._chance = chance
         self._policy = policy
+        self._observer = observer
 
     async def generate(self, work: Work, sink: Sink | None) -> Completion:
         """The whole answer; with a sink, chunk by chunk on the way. Raises `GenerationError`.
@@ -81,17 +90,18 @@ class Failover:
         journal, generation = work.journal, work.generation
         journal.channel, journal.model = route.channel.name, generation.model
         journal.assembly = Assembly() if sink is not None else None
-        with self._noted(journal):
+        timed = None if sink is None else TimedSink(sink, self._clock)
+        with self._noted(journal, timed):
             try:
                 request = route.codec.encode(generation, route.channel, await media.resolve(route))
-                if sink is None or journal.assembly is None:
+                if timed is None or journal.assembly is None:
                     return await attempt.complete(request, route, work.identity, work.key_id)
                 return await attempt.stream(
                     request,
                     route,
                     work.identity,
                     work.key_id,
-                    sink,
+                    timed,
                     journal.assembly,
                     shows_usage=generation.wants_usage,
                 )
@@ -99,7 +109,7 @@ class Failover:
                 media.rest()
 
     @contextmanager
-    def _noted(self, journal: Journal) -> Iterator[None]:
+    def _noted(self, journal: Journal, timed: TimedSink | None) -> Iterator[None]:
         """One attempt more in `journal`, however it ends."""
         started = self._clock.now()
         outcome: Outcome = "completed"
@@ -113,16 +123,17 @@ class Failover:
             outcome = "cancelled"
             raise
         finally:
-            journal.attempts.append(
-                Attempt(
-                    channel=journal.channel,
-                    model=journal.model,
-                    started=started,
-                    ended=self._clock.now(),
-                    outcome=outcome,
-                    code=code,
-                )
+            made = Attempt(
+                channel=journal.channel,
+                model=journal.model,
+                started=started,
+                ended=self._clock.now(),
+                outcome=outcome,
+                code=code,
             )
+            journal.attempts.append(made)
+            began = None if timed is None else timed.began
+            self._observer.attempted(made, None if began is None else began - started)
 
     def _pause(self, turn: int, failures: list[GenerationError]) -> float:
         """As long as a provider asked for, and no shorter than our own growing pause. Raises if that is too long."""

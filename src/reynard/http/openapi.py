@@ -149,6 +149,7 @@ def _paths() -> dict[str, Json]:
         "/v1/messages": {"post": _message()},
         "/v1/messages/count_tokens": {"post": _count()},
         "/healthz": {"get": _open("healthz", "Whether the process lives")},
+        "/metrics": {"get": _metrics()},
         "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
     }
 
@@ -361,6 +362,12 @@ def _operation(
 
 def _open(name: str, summary: str) -> Json:
     return {"operationId": name, "summary": summary, "security": [], "responses": _answers(_object(), ())}
+
+
+def _metrics() -> Json:
+    content: Json = {"text/plain": {"schema": {"type": "string"}}}
+    summary = "Figures for Prometheus, as far as `server.metrics` lets you"
+    return _operation("metrics", summary, content, ("401", "403", "404")) | {"security": []}
 
 
 def _answers(content: Json, failures: tuple[str, ...]) -> Json:

@@ -1,0 +1,13 @@
+"""How much is under way on a node."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+
+class Load(Struct, frozen=True):
+    """`tasks`: pending (as far as this node knows), running, and sync calls that are open. `streams`: in the log."""
+
+    tasks: Mapping[str, int]
+    streams: int
+    stream_bytes: int
