@@ -49,7 +49,7 @@ class Metrics:
         )
         self._cost = Counter(
             "reynard_cost_credits_total",
-            "What was used came to, in credits, by the model that answered.",
+            "Credits that answers came to, by the model that answered.",
             ["model"],
             per=MICRO,
         )

@@ -7,6 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from reynard.core.errors import StoreUnavailable
@@ -60,9 +61,9 @@ class Writer:
     def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
         batch, self._waiting = self._waiting[:MOST_IN_COMMIT], self._waiting[MOST_IN_COMMIT:]
         work = loop.run_in_executor(self._thread, self._transact, [operation for operation, _ in batch])
-        began = loop.time()
+        began = perf_counter()
         work.add_done_callback(lambda done: self._committed(loop, [future for _, future in batch], done))
-        work.add_done_callback(lambda _: self.observer.committed(len(batch), loop.time() - began))
+        work.add_done_callback(lambda _: self.observer.committed(len(batch), perf_counter() - began))
 
     def _committed(
         self, loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[Any]], done: asyncio.Future[list[Any]]
