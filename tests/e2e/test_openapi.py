@@ -45,6 +45,7 @@ OPERATIONS = [
     "readFile",
     "healthz",
     "readyz",
+    "metrics",
 ]
 
 

@@ -23,6 +23,9 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 class Family(Protocol):
     """All series of one name."""
 
+    name: str
+    labels: Values
+
     def lines(self) -> Iterator[str]:
         """What is shown of it."""
         ...
@@ -31,14 +34,14 @@ class Family(Protocol):
 class Counter:
     """Sums that only grow. They are shown divided by `per`, so that whole micro-credits can be counted as credits."""
 
-    __slots__ = ("_help", "_labels", "_most", "_name", "_per", "_sums")
+    __slots__ = ("_help", "_most", "_per", "_sums", "labels", "name")
 
     def __init__(
         self, name: str, text: str, labels: Sequence[str] = (), *, per: int = 1, most: int = MOST_SERIES
     ) -> None:
-        self._name = name
+        self.name = name
         self._help = text
-        self._labels = tuple(labels)
+        self.labels = tuple(labels)
         self._per = per
         self._most = most
         self._sums: dict[Values, float] = {} if labels else {(): 0}
@@ -51,14 +54,14 @@ class Counter:
         elif len(sums) < self._most:
             sums[values] = amount
         else:
-            rest = (OTHER,) * len(self._labels)
+            rest = (OTHER,) * len(self.labels)
             sums[rest] = sums.get(rest, 0) + amount
 
     def lines(self) -> Iterator[str]:
         """See `Family`."""
-        yield from _head(self._name, self._help, "counter")
+        yield from _head(self.name, self._help, "counter")
         for values, total in self._sums.items():
-            yield _sample(self._name, _pairs(self._labels, values), total / self._per if self._per > 1 else total)
+            yield _sample(self.name, _pairs(self.labels, values), total / self._per if self._per > 1 else total)
 
 
 class _Series:
@@ -74,7 +77,7 @@ class _Series:
 class Histogram:
     """How many observations were at most as large as each of `bounds`."""
 
-    __slots__ = ("_bounds", "_help", "_labels", "_most", "_name", "_series")
+    __slots__ = ("_bounds", "_help", "_most", "_series", "labels", "name")
 
     def __init__(
         self,
@@ -85,9 +88,9 @@ class Histogram:
         bounds: Sequence[float],
         most: int = MOST_SERIES // 10,
     ) -> None:
-        self._name = name
+        self.name = name
         self._help = text
-        self._labels = tuple(labels)
+        self.labels = tuple(labels)
         self._bounds = tuple(bounds)
         self._most = most
         self._series: dict[Values, _Series] = {} if labels else {(): _Series(len(bounds) + 1)}
@@ -100,40 +103,40 @@ class Histogram:
 
     def lines(self) -> Iterator[str]:
         """See `Family`."""
-        yield from _head(self._name, self._help, "histogram")
+        yield from _head(self.name, self._help, "histogram")
         edges = [*(f'le="{_number(bound)}"' for bound in self._bounds), 'le="+Inf"']
         for values, series in self._series.items():
-            pairs = _pairs(self._labels, values)
+            pairs = _pairs(self.labels, values)
             for edge, count in zip(edges, accumulate(series.counts), strict=True):
-                yield _sample(f"{self._name}_bucket", f"{pairs},{edge}" if pairs else edge, count)
-            yield _sample(f"{self._name}_sum", pairs, series.total)
-            yield _sample(f"{self._name}_count", pairs, sum(series.counts))
+                yield _sample(f"{self.name}_bucket", f"{pairs},{edge}" if pairs else edge, count)
+            yield _sample(f"{self.name}_sum", pairs, series.total)
+            yield _sample(f"{self.name}_count", pairs, sum(series.counts))
 
     def _new(self, values: Values) -> _Series:
         if len(self._series) >= self._most:
-            values = (OTHER,) * len(self._labels)
+            values = (OTHER,) * len(self.labels)
         return self._series.setdefault(values, _Series(len(self._bounds) + 1))
 
 
 class Gauge:
     """What is so now: `read` is asked at each scrape. `kind`: `counter` for a sum that is kept elsewhere."""
 
-    __slots__ = ("_help", "_kind", "_labels", "_name", "_read")
+    __slots__ = ("_help", "_kind", "_read", "labels", "name")
 
     def __init__(
         self, name: str, text: str, labels: Sequence[str], read: Callable[[], Reading], kind: str = "gauge"
     ) -> None:
-        self._name = name
+        self.name = name
         self._help = text
-        self._labels = tuple(labels)
+        self.labels = tuple(labels)
         self._read = read
         self._kind = kind
 
     def lines(self) -> Iterator[str]:
         """See `Family`."""
-        yield from _head(self._name, self._help, self._kind)
+        yield from _head(self.name, self._help, self._kind)
         for values, value in self._read().items():
-            yield _sample(self._name, _pairs(self._labels, values), value)
+            yield _sample(self.name, _pairs(self.labels, values), value)
 
 
 def text(families: Iterable[Family]) -> bytes:
