@@ -94,6 +94,29 @@ def test_a_stream_that_broke_is_paid_for_as_far_as_it_came(priced: Gateway, upst
         assert {attempt["outcome"] for attempt in task["attempts"]} == {"failed"}
 
 
+def test_what_a_reader_saw_before_a_kill_is_paid_for(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(tokens=500, tokens_per_s=100)
+    config = channel(upstream) + PRICED
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+        task = submit(client, text_request(stream=True)).json()
+        with client.stream("GET", task["stream"]["url"]) as response:
+            text = ""
+            for part in response.iter_text():
+                text += part
+                if text.count("\n\n") > 60:  # more than what is written behind
+                    break
+            gateway.kill()
+    upstream.behave()
+    with running(Gateway(folder)) as gateway, gateway.client() as client:
+        ended = client.get(f"/v1/tasks/{task['id']}", params={"wait": 20, "include": "partial"}).json()
+        assert ended["error"]["code"] == "stream_interrupted"
+        kept = events(client.get(task["stream"]["url"]).text)
+        produced = ended["partial"]["choices"][0]["message"]["content"]
+        assert produced == text_of([json.loads(data) for name, _, data in kept if name == "chunk"]) != ""
+        [(_, cost)] = ledger(gateway)[f"settlement {task['id']}"]
+        assert cost == ended["usage"]["prompt_tokens"] * 1_000 + ended["usage"]["completion_tokens"] * OUTPUT > 0
+
+
 def test_a_deadline_cuts_the_upstream_call(priced: Gateway, upstream: Upstream) -> None:
     upstream.behave(first_token_ms=60_000)
     cut = upstream.state()["cut"]

@@ -70,7 +70,7 @@ def test_beyond_its_bound_a_family_has_one_series_for_the_rest() -> None:
 
 
 def test_a_gauge_is_read_at_the_scrape() -> None:
-    now = {("a",): 1.0}
+    now: dict[tuple[str, ...], float] = {("a",): 1.0}
     gauge = Gauge("g", "G.", ["x"], lambda: now)
     assert page(gauge).value("g", x="a") == 1
     now[("b",)] = 2.5

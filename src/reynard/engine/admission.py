@@ -26,7 +26,6 @@ from reynard.engine.routes import Routes
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.limits import Limiter
 from reynard.ports.store import Store
-from reynard.ports.telemetry import UNOBSERVED, Observer
 
 FREE: Final = Price()
 
@@ -62,7 +61,6 @@ class Admission:
         routes: Callable[[], Routes],
         clock: Clock,
         chance: Chance,
-        observer: Observer = UNOBSERVED,
     ) -> None:
         self._store = store
         self._limiter = limiter
@@ -70,7 +68,6 @@ class Admission:
         self._routes = routes
         self._clock = clock
         self._chance = chance
-        self._observer = observer
         self._taken: dict[str, _Taken] = {}
         self._held: Counter[str] = Counter()  # micro-credits of a key, beside the holds in the store
 
@@ -113,7 +110,6 @@ class Admission:
 
     async def ended(self, task: Task) -> None:
         """The end of a task is kept."""
-        self._observer.ended(task)
         taken, bill = self._taken.pop(task.id, None), task.bill
         if taken is not None:
             self._let_go(task.key_id, taken.credits)
