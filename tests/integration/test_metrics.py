@@ -102,6 +102,21 @@ def test_errors_limits_and_uploads_are_counted(own: Gateway) -> None:
     assert (page.value("reynard_uploads_total"), page.value("reynard_upload_bytes_total")) == (1, 5)
 
 
+def test_an_error_is_counted_once_in_whichever_shape_it_is_told(own: Gateway, upstream: Upstream) -> None:
+    upstream.behave(fail={"status": 400, "rate": 1})
+    messages = [{"role": "user", "content": "Hello"}]
+    with own.client() as client:
+        for path, body in (
+            (GENERATIONS, text_request(sync=True)),
+            (GENERATIONS, text_request(sync=True, stream=True)),
+            ("/v1/chat/completions", {"model": "gpt-5.5", "messages": messages}),
+            ("/v1/responses", {"model": "gpt-5.5", "input": "Hello"}),
+            ("/v1/messages", {"model": "gpt-5.5", "messages": messages, "max_tokens": 99}),
+        ):
+            assert client.post(path, json=body).status_code == 422
+    assert scrape(own).value("reynard_errors_total", code="invalid_parameters") == 5
+
+
 def test_garbage_makes_no_new_series_and_is_not_repeated(own: Gateway) -> None:
     canary = "canary-7f3a"
     with own.client() as client:

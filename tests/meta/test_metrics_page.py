@@ -18,7 +18,7 @@ ROW = re.compile(r"^\| `((?:reynard|process)_[a-z_]+)` \| (counter|gauge|histogr
 class Idle:
     """An engine with nothing to do."""
 
-    load = Load({"pending": 0, "running": 0, "sync": 0}, 0, 0)
+    load = Load({"pending": 0, "running": 0, "sync": 0}, 0, 0, 0)
     routes = type("Routes", (), {"all": ()})
 
 

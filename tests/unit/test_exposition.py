@@ -113,6 +113,17 @@ def test_an_attempt_is_counted_with_its_times() -> None:
     assert found.value("reynard_attempt_first_chunk_seconds_count", channel="c") == 1
 
 
+def test_webhooks_and_files_are_counted() -> None:
+    metrics = Metrics()
+    for state in ("pending", "pending", "delivered"):
+        metrics.delivered(state)  # type: ignore[arg-type]
+    metrics.uploaded(7)
+    found = read(metrics.text().decode())
+    assert found.value("reynard_webhook_tries_total", state="pending") == 2
+    assert found.value("reynard_webhook_tries_total", state="delivered") == 1
+    assert (found.value("reynard_uploads_total"), found.value("reynard_upload_bytes_total")) == (1, 7)
+
+
 def test_errors_are_counted_by_code_and_limits_by_kind() -> None:
     metrics = Metrics()
     metrics.refused(NotFound("No such thing as /secret."))

@@ -248,7 +248,7 @@ class Calls:
         done, _ = await asyncio.wait((keeping,), timeout=KEEP_S)
         if not done:
             raise StoreUnavailable(
-                f"The answer is there, and cannot be kept now. `GET /v1/tasks/{run.task.id}` will have it."
+                f"The call is over, and its end cannot be kept now. `GET /v1/tasks/{run.task.id}` will tell it."
             )
         keeping.result()
 

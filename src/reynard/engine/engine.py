@@ -18,6 +18,7 @@ from reynard.engine.load import Load
 from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
 from reynard.engine.run import Run
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.work import Journal
 from reynard.engine.worker import Worker
 from reynard.ports.chunks import Batch, ChunkLog, StreamEnd
@@ -46,6 +47,7 @@ class Engine:
         access: Access,
         files: Files,
         accounts: Accounts,
+        webhooks: Webhooks,
         routes: Callable[[], Routes],
         clock: Clock,
         policy: RunPolicy,
@@ -54,6 +56,7 @@ class Engine:
         self.calls = calls
         self.files = files
         self.accounts = accounts
+        self.webhooks = webhooks
         self._store = store
         self._chunks = chunks
         self._worker = worker
@@ -79,7 +82,7 @@ class Engine:
             "running": len(self._worker.runs),
             "sync": len(self.calls.runs),
         }
-        return Load(tasks, streams, stream_bytes)
+        return Load(tasks, streams, stream_bytes, self.webhooks.held)
 
     async def start(self) -> None:
         """Begins to work on what is pending, and to take up what a dead worker left."""

@@ -31,10 +31,11 @@ from reynard.http import (
     tasks,
     uploads,
     usage,
+    webhooks,
 )
 from reynard.http.bodies import Room
 from reynard.http.presence import ClientGone
-from reynard.http.requests import new_request_id, services
+from reynard.http.requests import new_request_id
 from reynard.ports.clock import Clock
 from reynard.ports.telemetry import UNOBSERVED, Audience, Observer
 
@@ -90,6 +91,11 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/dashboard/billing/usage", account.read_billing_usage, methods=["GET"]),
     Route("/v1/dashboard/billing/subscription", account.read_subscription, methods=["GET"]),
     Route("/v1/dashboard/billing/usage", account.read_billing_usage, methods=["GET"]),
+    Route("/v1/webhooks/deliveries", webhooks.list_deliveries, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}", webhooks.get_delivery, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}/redeliver", webhooks.redeliver, methods=["POST"]),
+    Route("/v1/webhooks/secret", webhooks.get_secret, methods=["GET"]),
+    Route("/v1/webhooks/secret/rotate", webhooks.rotate_secret, methods=["POST"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
     Route("/metrics", metrics.metrics, methods=["GET"]),
@@ -114,7 +120,7 @@ def build(
     app = Starlette(
         routes=ROUTES,
         exception_handlers={
-            ReynardError: shapes.in_shape(_refused),
+            ReynardError: shapes.in_shape(errors.on_reynard_error),
             HTTPException: shapes.in_shape(errors.on_http_exception),
             ClientGone: _nobody,
             ClientDisconnect: _nobody,
@@ -140,12 +146,6 @@ def build(
         max_age=86_400,
     )
     return Edge(shared, observer)  # outside of everything, so that a 500 has its headers too
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    if isinstance(error, ReynardError):
-        services(request).observer.refused(error)
-    return await errors.on_reynard_error(request, error)
 
 
 async def _nobody(request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from typing import Literal, Protocol
 
 from reynard.core.errors import ReynardError
 from reynard.core.task import Attempt, Task
+from reynard.core.webhooks import State
 
 Audience = Literal["open", "admin", "off"]
 """Who may read the metrics: whoever asks, the holders of admin keys, nobody."""
@@ -39,6 +40,10 @@ class Observer(Protocol):
         """A file of so many bytes is kept."""
         ...
 
+    def delivered(self, state: State) -> None:
+        """A webhook was tried; `state` is what became of it: `pending` is tried again."""
+        ...
+
 
 class Unobserved:
     """Nobody looks."""
@@ -59,6 +64,9 @@ class Unobserved:
         """See `Observer`."""
 
     def uploaded(self, size: int) -> None:
+        """See `Observer`."""
+
+    def delivered(self, state: State) -> None:
         """See `Observer`."""
 
 

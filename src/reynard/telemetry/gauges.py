@@ -21,6 +21,7 @@ def of_engine(engine: Engine, store_waiting: Callable[[], int]) -> list[Family]:
         Gauge("reynard_tasks", "Tasks now.", ["state"], lambda: _by_name(engine.load.tasks)),
         Gauge("reynard_streams", "Streams in the chunk log.", [], lambda: {(): engine.load.streams}),
         Gauge("reynard_stream_bytes", "Bytes in the chunk log.", [], lambda: {(): engine.load.stream_bytes}),
+        Gauge("reynard_webhooks", "Deliveries taken up.", [], lambda: {(): engine.load.webhooks}),
         Gauge("reynard_channel_calls", "Calls under way, or waiting.", ["channel"], lambda: _calls(engine)),
         Gauge("reynard_channel_waiting", "Calls that wait for a place.", ["channel"], lambda: _waiting(engine)),
         Gauge("reynard_store_waiting", "Operations that wait for a commit.", [], lambda: {(): store_waiting()}),

@@ -10,6 +10,7 @@ from typing import Final
 from reynard.core.errors import RateLimited, ReynardError
 from reynard.core.ledger import MICRO
 from reynard.core.task import Attempt, Task
+from reynard.core.webhooks import State
 from reynard.telemetry import exposition
 from reynard.telemetry.exposition import Counter, Family, Histogram
 
@@ -67,6 +68,7 @@ class Metrics:
         self._first_s = Histogram(
             "reynard_attempt_first_chunk_seconds", "Until a stream's first chunk.", ["channel"], bounds=FIRST_S
         )
+        self._webhooks = Counter("reynard_webhook_tries_total", "Webhooks posted, by what became of them.", ["state"])
         self._uploads = Counter("reynard_uploads_total", "Files kept.")
         self._upload_bytes = Counter("reynard_upload_bytes_total", "Bytes of the files kept.")
         self._commit_s = Histogram(
@@ -79,8 +81,8 @@ class Metrics:
         )
         self.families: list[Family] = [
             self._requests, self._answers, self._errors, self._limits, self._tasks, self._tokens, self._cost,
-            self._attempts, self._attempt_s, self._first_s, self._uploads, self._upload_bytes, self._commit_s,
-            self._commit_size,
+            self._attempts, self._attempt_s, self._first_s, self._webhooks, self._uploads, self._upload_bytes,
+            self._commit_s, self._commit_size,
         ]  # fmt: skip
 
     def text(self) -> bytes:
@@ -123,6 +125,10 @@ class Metrics:
         """See the port."""
         self._commit_s.observe((), seconds)
         self._commit_size.observe((), operations)
+
+    def delivered(self, state: State) -> None:
+        """See the port."""
+        self._webhooks.add((state,))
 
     def uploaded(self, size: int) -> None:
         """See the port."""
