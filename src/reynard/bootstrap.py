@@ -142,7 +142,7 @@ class Wiring:
             return Route(channel, codec, LocalTransport(pool, path, channel.name, self._chance))
         auth = auth_of(channel, found, self._clock)
         transport = upstream.HTTPTransport(pool, channel.base_url, auth)
-        return Route(channel, codec, transport, self._uploader(channel, found, auth))
+        return Route(channel, codec, transport, self._uploader(channel, found, auth), keys=len(found))
 
     def _uploader(self, channel: Channel, found: Sequence[str], auth: Auth) -> Uploader | None:
         """Google's Files API, which Vertex AI does not have. A file is its key's: one of several could not read it."""
