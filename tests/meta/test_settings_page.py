@@ -66,7 +66,10 @@ def sections() -> Iterator[tuple[str, str | None]]:
 def test_every_setting_has_a_row_with_its_default(name: str) -> None:
     rows = Counter((setting, default.strip()) for setting, default in ROW.findall(page(name)))
     told = Counter(setting for setting, _ in rows)
-    wanted = [*sections(), *(row for kind in (ChannelSettings, CircuitRule, Retries, Rests, Quirks, Model) for row in defaults(kind))]
+    wanted = [
+        *sections(),
+        *(row for kind in (ChannelSettings, CircuitRule, Retries, Rests, Quirks, Model) for row in defaults(kind)),
+    ]
     missing = [
         (setting, default)
         for setting, default in wanted

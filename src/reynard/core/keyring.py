@@ -4,7 +4,7 @@ NEVER = float("-inf")
 
 
 class Keyring:
-    """`count` keys; which secrets they are, only the transport knows. `now`: seconds on a clock that never goes back."""
+    """`count` keys; which secrets they are, only the transport knows. `now`: seconds on a clock that only goes on."""
 
     __slots__ = ("_next", "_until")
 
@@ -33,6 +33,10 @@ class Keyring:
     def bench(self, key: int, until: float) -> None:
         """Leaves `key` alone until then, or for as long as it was to be left alone already."""
         self._until[key] = max(self._until[key], until)
+
+    def has_other(self, key: int, now: float) -> bool:
+        """Whether one beside `key` may be used."""
+        return any(until <= now for other, until in enumerate(self._until) if other != key)
 
     def __len__(self) -> int:
         return len(self._until)

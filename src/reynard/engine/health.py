@@ -118,9 +118,9 @@ class Health:
         if call.first_s is None:
             self.vitals.started(now - call.began)
 
-    def has_other_key(self, now: float) -> bool:
-        """Whether a key is left that is not benched, now that one was."""
-        return self._keys.wait_s(now) <= 0
+    def has_other_key(self, call: Call, failed: int, now: float) -> bool:
+        """Whether another key may do better at once, for a request that `failed` so often here: each is tried once."""
+        return failed < len(self._keys) and self._keys.has_other(call.key, now)
 
     def may_retry(self, now: float) -> bool:
         """Takes one more call of the same from the budget, if there is any left."""

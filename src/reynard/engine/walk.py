@@ -176,12 +176,12 @@ class Walk:
         return True
 
     def _worth(self, lane: Lane, failure: GenerationError) -> Again:
-        now, health, call = self._now(), lane.route.health, lane.call
-        self._failed[lane.route.channel.name] += 1
-        if call is not None and failure.code in OF_THE_KEY and health.has_other_key(now):
+        now, health, call, name = self._now(), lane.route.health, lane.call, lane.route.channel.name
+        self._failed[name] += 1
+        if call is not None and failure.code in OF_THE_KEY and health.has_other_key(call, self._failed[name], now):
             return "now"
         relied_on_old_media = self._media.distrust()
-        if self._failed[lane.route.channel.name] >= self._policy.rounds:
+        if self._failed[name] >= self._policy.rounds:
             return "never"
         passes = failure.code in PASSES_BY_ITSELF and (call is None or call.may_be_repeated)
         return "later" if relied_on_old_media or (passes and health.may_retry(now)) else "never"
