@@ -17,7 +17,9 @@ from reynard.core.errors import GenerationError, InvalidParam, NoAvailableModel
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
 from reynard.core.task import Task, Terms
+from reynard.engine.delivery import Delivered, Delivery, Diverged
 from reynard.engine.failover import Failover, RetryPolicy
+from reynard.engine.health import Call
 from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.routes import Route, Routes
 from reynard.engine.walk import MOST_ATTEMPTS
@@ -280,6 +282,18 @@ async def test_a_fault_of_the_request_tells_nothing_of_the_channel() -> None:
     assert one.health.circuit.state(0) == "closed"
 
 
+class Full(Reader):
+    async def put(self, chunks: Sequence[bytes]) -> None:
+        raise GenerationError("upstream_error", "full")
+
+
+async def test_a_sink_that_is_full_tells_nothing_of_the_channel_either() -> None:
+    provider = Provider(words("y"))
+    one = route("a", provider, circuit=CircuitRule(failures=1))
+    assert (await failed(failover([one]), work(), Full())).message == "full"
+    assert (one.health.circuit.state(0), len(provider.asked)) == ("closed", 1)
+
+
 async def test_the_journal_is_bounded() -> None:
     this = work()
     routes = [route(f"c{number}", Provider(504), priority=number) for number in range(MOST_ATTEMPTS + 10)]
@@ -368,8 +382,10 @@ async def test_no_stand_in_for_a_fault_of_the_request() -> None:
 
 
 async def test_a_stand_in_is_nearer_than_a_long_rest() -> None:
-    routes = [route("a", Provider(429, retry_after_s=15.0)), route("b", Provider(words("y")), model="n")]
+    limited = Provider(429, retry_after_s=5.0)
+    routes = [route("a", limited), route("b", Provider(words("y")), model="n")]
     assert (await failover(routes).generate(work(None, "n"), None)).model == "n"
+    assert len(limited.asked) == 1
 
 
 # two at once
@@ -511,6 +527,35 @@ async def test_it_may_break_off_more_than_once() -> None:
     ]
     completion = await failover(routes).generate(this, sink)
     assert (sink.text, completion.choices[0].message.content, this.journal.channel) == ("abcd", "abcd", "5")
+
+
+async def test_what_nobody_read_need_not_be_repeated() -> None:
+    sink = Reader(reads=2)
+    routes = [
+        route("1", Provider(["x", CUT])),
+        route("2", Provider(["y", "z", CUT]), priority=1),
+        route("3", Provider(words("y", "z", "!")), priority=2),
+    ]
+    await failover(routes).generate(work(), sink)
+    assert sink.text == "yz!"
+
+
+async def test_a_generation_that_ends_before_what_was_delivered_is_another() -> None:
+    delivered, this = Delivered(), work()
+    delivered.add([b"1", b"2"])
+    delivery = Delivery(
+        this.identity,
+        Reader(),
+        this.journal,
+        Call(0, 0),
+        channel="a",
+        shows_usage=False,
+        delivered=delivered,
+        repeats=2,
+    )
+    with pytest.raises(Diverged):
+        delivery.end()
+    assert this.journal.assembly is None
 
 
 async def test_when_nobody_is_left_what_was_produced_is_kept() -> None:

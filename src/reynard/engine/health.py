@@ -53,6 +53,7 @@ class Health:
         self._tokens = Bucket(channel.tpm, channel.tpm / MINUTE_S) if channel.tpm is not None else None
         floor = channel.retries.floor
         self._retries = Bucket(floor, floor / MINUTE_S)
+        self._calls = 0  # for which it was not filled yet
         self.vitals = Vitals()
         self.last: GenerationError | None = None  # the last failure that was the provider's
 
@@ -63,7 +64,9 @@ class Health:
 
     def wait_s(self, now: float) -> float:
         """How long until the channel may be asked: 0 for now."""
-        wait = max(self._circuit.wait_s(now), self._keys.wait_s(now))
+        wait = self._keys.wait_s(now)
+        if self._circuit.until is not None:
+            wait = max(wait, self._circuit.wait_s(now))
         if self._starts is not None:
             wait = max(wait, self._starts.wait_s(now))
         if self._tokens is not None:
@@ -74,10 +77,11 @@ class Health:
         """Lets a call in, which `ended` or `let_go` must follow; None if it may not be asked now."""
         if self.wait_s(now) > 0:
             return None
-        self._circuit = self._circuit.entered()
+        if self._circuit.until is not None:
+            self._circuit = self._circuit.entered()
         if self._starts is not None:
             self._starts.add(now)
-        self._retries.take(-self._channel.retries.share, now)
+        self._calls += 1
         return Call(self._keys.pick(now), self._circuit.era)
 
     def succeeded(self, call: Call, tokens: int) -> None:
@@ -124,6 +128,8 @@ class Health:
 
     def may_retry(self, now: float) -> bool:
         """Takes one more call of the same from the budget, if there is any left."""
+        self._retries.take(-self._channel.retries.share * self._calls, now)
+        self._calls = 0
         if self._retries.level(now) < 1:
             return False
         self._retries.take(1.0, now)

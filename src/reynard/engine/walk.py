@@ -1,7 +1,7 @@
 """One request's way over the channels of one model, until one of them gives the whole answer or none is left."""
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -90,7 +90,7 @@ class Walk:
         self._identity = identity if generation is work.generation else replace(identity, model=generation.model)
         self._delivered = Delivered() if sink is not None and len(routes) > 1 else None
         self._broken: GenerationError | None = None  # why a stream that was read broke off
-        self._failed: Counter[str] = Counter()  # by the channel's name
+        self._failed: dict[str, int] = {}  # how often, by the channel's name
         self._now = asyncio.get_running_loop().time
 
     async def completion(self, patience_s: float) -> Completion | None:
@@ -177,7 +177,7 @@ class Walk:
 
     def _worth(self, lane: Lane, failure: GenerationError) -> Again:
         now, health, call, name = self._now(), lane.route.health, lane.call, lane.route.channel.name
-        self._failed[name] += 1
+        self._failed[name] = self._failed.get(name, 0) + 1
         if call is not None and failure.code in OF_THE_KEY and health.has_other_key(call, self._failed[name], now):
             return "now"
         relied_on_old_media = self._media.distrust()
