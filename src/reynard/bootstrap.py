@@ -24,11 +24,15 @@ from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
+from reynard.engine.admission import Admission
+from reynard.engine.billing import Billing
+from reynard.engine.calls import Calls
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
 from reynard.engine.files import FileLimits, Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
+from reynard.engine.repeats import Repeats
 from reynard.engine.routes import Route, Routes
 from reynard.engine.worker import Worker
 from reynard.http import app, server
@@ -46,6 +50,7 @@ from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
 from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.sqlite import SQLiteStore
 
 log = logging.getLogger(__name__)
@@ -360,30 +365,53 @@ def _engine(
     )
     gatherer = Gatherer(fetcher, files, clock, media_limits(settings))
     failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy())
-    policy = RunPolicy()
+    policy, capacity = RunPolicy(), settings.engine
+    billing, repeats = Billing(lambda: wiring.routes), Repeats(store, clock)
+    admission = Admission(
+        store=store,
+        limiter=MemoryLimiter(clock),
+        files=files,
+        routes=lambda: wiring.routes,
+        clock=clock,
+        chance=chance,
+    )
+    worker_id = f"worker-{secrets.token_hex(6)}"
     worker = Worker(
-        f"worker-{secrets.token_hex(6)}",
+        worker_id,
         store=store,
         chunks=chunks,
         failover=failover,
+        admission=admission,
+        billing=billing,
         clock=clock,
         jobs=jobs,
-        capacity=settings.engine,
+        capacity=capacity,
+        policy=policy,
+    )
+    calls = Calls(
+        worker_id,
+        store=store,
+        admission=admission,
+        repeats=repeats,
+        failover=failover,
+        billing=billing,
+        clock=clock,
+        jobs=jobs,
+        capacity=capacity,
         policy=policy,
     )
     return Engine(
         store=store,
         chunks=chunks,
         worker=worker,
-        failover=failover,
+        calls=calls,
+        admission=admission,
+        repeats=repeats,
         access=Access(store, clock),
         files=files,
         routes=lambda: wiring.routes,
         clock=clock,
-        chance=chance,
-        capacity=settings.engine,
         policy=policy,
-        jobs=jobs,
     )
 
 

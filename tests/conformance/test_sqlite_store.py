@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from reynard.core.errors import StoreUnavailable
+from reynard.core.keys import Key
 from reynard.storage.sqlite import SQLiteStore, queries
 from reynard.storage.sqlite.store import GIVEN_BACK_AT_ONCE, SCHEMA_VERSION, SPARE_PAGES, SchemaTooNew
 from reynard.testing.conformance.store import GENERATION, StoreConformance, new_file, new_key, new_task
@@ -118,11 +119,38 @@ def _shape(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
     return {(kind, name, "".join(re.sub(r"--.*", "", sql).split())) for kind, name, sql in rows}
 
 
+def test_a_claim_never_looks_at_all_that_wait(tmp_path: Path) -> None:
+    connection = _made(tmp_path / "plan.db", "schema.sql")
+    plan = connection.execute("EXPLAIN QUERY PLAN " + queries.load()["claim_tasks"], ("worker-a", 1.0, 10, 10))
+    scans = [step for *_, step in plan if step.startswith("SCAN tasks")]
+    connection.close()
+    assert scans == ["SCAN tasks USING COVERING INDEX tasks_processing"]
+
+
 def test_the_schema_is_what_the_migrations_come_to(tmp_path: Path) -> None:
     migrations = [f"migrations/{version:04d}.sql" for version in range(1, SCHEMA_VERSION + 1)]
     whole = _shape(_made(tmp_path / "whole.db", "schema.sql"))
     assert whole == _shape(_made(tmp_path / "steps.db", *migrations))
     assert ("files" in {name for _, name, _ in whole}) is True
+
+
+async def test_a_key_of_an_older_version_can_be_changed(store: SQLiteStore, path: Path) -> None:
+    key = new_key(1)
+    await store.add_key(key)
+    with closing(sqlite3.connect(path)) as older:
+        older.execute("UPDATE keys SET body = ?", (_without("limits", key),))
+        older.commit()
+    revoked = msgspec.structs.replace(key, revoked=5.0)
+    assert not await store.update_key(revoked, was=revoked)
+    assert await store.update_key(revoked, was=key)
+    assert await store.key_by_digest(key.digest) == revoked
+
+
+def _without(field: str, key: Key) -> bytes:
+    """`key`, as a version wrote it that did not know the field."""
+    body = msgspec.json.decode(msgspec.json.encode(key))
+    del body[field]
+    return msgspec.json.encode(body)
 
 
 async def test_a_file_of_an_older_version_keeps_what_it_has(path: Path) -> None:
@@ -131,7 +159,7 @@ async def test_a_file_of_an_older_version_keeps_what_it_has(path: Path) -> None:
     key = new_key(1)
     connection.execute(
         "INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?)",
-        (key.id, key.digest, msgspec.json.encode(key), key.created),
+        (key.id, key.digest, _without("limits", key), key.created),
     )
     connection.close()
     for _ in range(2):  # what is mended once is not mended again

@@ -209,7 +209,7 @@ def test_what_an_agent_sends_passes_to_a_model_that_cannot_think(
 
 def test_counts_tokens(sdk: Anthropic) -> None:
     count = sdk.messages.count_tokens(model=MODEL, messages=[{"role": "user", "content": "a" * 400}])
-    assert count.input_tokens == 104
+    assert count.input_tokens == 138
     assert sdk.beta.messages.count_tokens(model=MODEL, messages=HI, tools=[TOOL]).input_tokens > 10
     with pytest.raises(anthropic.UnprocessableEntityError, match="not supported"):
         sdk.messages.count_tokens(model="gpt-9", messages=HI)

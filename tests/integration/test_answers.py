@@ -64,7 +64,10 @@ def test_every_form_ends_with_the_whole_completion(client: httpx2.Client, prefix
     assert completion["model"] == body["model"]
     assert completion["choices"][0]["message"]["content"]
     assert completion["usage"]["total_tokens"] > 0
-    assert task["usage"] == {"credits_reserved": 0, "user_group": "default"}
+    used = task["usage"]
+    assert (used["credits_reserved"], used["user_group"]) == (0, "default")
+    assert used["served_by"] in ("up", "demo")
+    assert used["completion_tokens"] == completion["usage"]["completion_tokens"]
 
 
 @pytest.mark.parametrize(("prefix", "body"), FORMS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reynard.core import errors
 from reynard.core.errors import TASK_ERROR_CODES, WORTH_A_RETRY
-from reynard.engine.engine import CallCancelled
+from reynard.engine.repeats import CallCancelled
 from reynard.http import server
 
 ROOT = Path(__file__).parents[2]

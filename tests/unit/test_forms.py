@@ -238,7 +238,7 @@ def test_a_body_that_is_no_object_is_refused(body: object) -> None:
 
 def test_the_chat_path_reads_the_same_custom_form() -> None:
     body = {**BODY["custom"], "stream": True, "temperature": 0.5}
-    assert asdict(forms.parse_chat(json.dumps(body).encode())) == asdict(parse(body).generation)
+    assert asdict(forms.parse_chat(json.dumps(body).encode()).generation) == asdict(parse(body).generation)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,14 @@ from reynard.core.chat import Chunk
 from reynard.core.errors import InvalidParam, ReynardError, UnsupportedOptions
 from reynard.core.forms import MOST_NESTED
 from reynard.core.generation import MAX_JSON_DEPTH
+from reynard.core.media_tokens import MediaTokens
 from reynard.core.surfaces import messages
 from reynard.core.surfaces.messages import EventTranslator
 from reynard.core.surfaces.messages.calls import INVALID, arguments_of, exchanged, input_of
-from reynard.core.surfaces.messages.count import DOCUMENT, FRAME, IMAGE
 from reynard.core.surfaces.messages.request import HINTS, MOST_BLOCKS, NAMES
 from reynard.core.surfaces.messages.thoughts import MARK, detail_of, packed, redacted
 from reynard.core.surfaces.messages.wire import RedactedThinking
+from reynard.core.tokens import FRAME, of_prompt
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -83,7 +84,7 @@ def test_whatever_is_sent_is_parsed_or_refused(body: Any) -> None:
     sent = json.dumps(body).encode()
     for parse in (messages.parse, messages.parse_count):
         with suppress(ReynardError):
-            assert messages.estimate(parse(sent).generation) > 0
+            assert of_prompt(parse(sent).generation, MediaTokens()) > 0
 
 
 @settings(deadline=None)
@@ -255,19 +256,22 @@ def test_an_error_speaks_of_the_clients_own_body() -> None:
 
 
 def counted(body: bytes) -> int:
-    return messages.estimate(messages.parse_count(body).generation)
+    return of_prompt(messages.parse_count(body).generation, MediaTokens())
 
 
 def test_an_estimate_follows_its_rule() -> None:
-    assert counted(asked({"type": "text", "text": "a" * 40})) == FRAME + 10
-    assert counted(asked({"type": "text", "text": "é" * 41})) == FRAME + 21
+    assert counted(asked({"type": "text", "text": "a" * 30})) == FRAME + 10
+    assert counted(asked({"type": "text", "text": "é" * 41})) == FRAME + 28
     image = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
-    document = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA" * 99}}
-    assert counted(asked(image, document)) == FRAME + IMAGE + DOCUMENT
+    document = {
+        "type": "document",
+        "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0x" * 99},
+    }
+    assert counted(asked(image, document)) == FRAME + 1_600 + 3_000
     plain = counted(asked())
-    assert counted(asked(system="s" * 400)) == plain + FRAME + 100
-    tool = {"name": "t" * 40, "description": "d" * 40, "input_schema": {"a": "b" * 32}}
+    assert counted(asked(system="s" * 300)) == plain + FRAME + 100
+    tool = {"name": "t" * 30, "description": "d" * 30, "input_schema": {"a": "b" * 22}}
     assert counted(asked(tools=[tool])) == plain + FRAME + 10 + 10 + 10
     turn = {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "n" * 40, "input": {}}]}
     body = {"model": "m", "messages": [{"role": "user", "content": "a" * 4}, turn]}
-    assert counted(json.dumps(body).encode()) == 2 * FRAME + 1 + -(-42 // 4)
+    assert counted(json.dumps(body).encode()) == 2 * FRAME + -(-46 // 3)

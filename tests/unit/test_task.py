@@ -40,7 +40,7 @@ EVENTS: list[Event] = [
     Lost(),
 ]
 LEGAL: dict[Status, set[type[Event]]] = {
-    Status.PENDING: {Claimed, Cancelled},
+    Status.PENDING: {Claimed, Failed, Cancelled},
     Status.PROCESSING: {Read, Completed, Failed, Cancelled, Released, Lost},
     Status.COMPLETED: set(),
     Status.FAILED: set(),

@@ -16,6 +16,7 @@ from reynard.core.circuit import CircuitRule
 from reynard.core.errors import GenerationError, InvalidParam, NoAvailableModel
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
+from reynard.core.keys import Key
 from reynard.core.task import Task, Terms
 from reynard.engine.delivery import Delivered, Delivery, Diverged
 from reynard.engine.failover import Failover, RetryPolicy
@@ -312,17 +313,26 @@ async def test_a_defect_of_ours_is_told_and_noted_as_one() -> None:
 # models that stand in
 
 
-async def test_the_callers_fallbacks_go_before_the_catalogues() -> None:
+@pytest.mark.parametrize(
+    ("bound_to", "stand_ins"), [(None, ("n", "p", "o")), (("m", "n"), ("n",)), (("m", "n", "o"), ("n", "o"))]
+)
+def test_the_catalogues_fallbacks_follow_the_callers_where_the_key_may_use_them(
+    bound_to: tuple[str, ...] | None, stand_ins: tuple[str, ...]
+) -> None:
+    models = [Model(id="m", fallbacks=("p", "n", "gone", "o")), *(Model(id=name) for name in "nop")]
+    key = Key(id="k", digest=b"", name="", hint="", created=0, models=bound_to)
+    assert Routes(Catalogue(models), []).fallbacks("m", ("n",), key) == stand_ins
+    assert Routes(Catalogue(models), []).fallbacks("n", ("o",), key) == ("o",)
+
+
+async def test_the_models_are_asked_in_turn_and_the_one_that_answers_is_named() -> None:
     routes = [route(name, Provider(504 if name in "mn" else words(name)), model=name) for name in "mnop"]
-    models = [Model(id="m", fallbacks=("p",)), *(Model(id=name) for name in "nop")]
+    models = [Model(id=name) for name in "mnop"]
     this, sink = work(None, "n", "o"), Reader()
     completion = await failover(routes, *models).generate(this, sink)
     assert (completion.model, sink.text, this.journal.model, this.journal.channel) == ("o", "o", "o", "o")
     assert {msgspec.json.decode(chunk)["model"] for chunk in sink.chunks} == {"o"}
     assert [attempt.model for attempt in this.journal.attempts] == ["m", "n", "o"]
-    produced = this.produced()
-    assert produced is not None
-    assert (await failover(routes[:1] + routes[3:], *models).generate(work(), None)).model == "p"
 
 
 async def test_a_stand_in_is_told_its_own_limit_of_tokens() -> None:

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from reynard.core.catalogue import Model
 from reynard.core.channels import Auth, ChannelTraits, Dialect, Mapped, Quirks, Seconds
 from reynard.core.messages import Name
-from reynard.engine.worker import Capacity
+from reynard.engine.capacity import Capacity
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Bytes = Annotated[int, Meta(ge=1)]

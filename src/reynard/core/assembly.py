@@ -161,8 +161,15 @@ class Assembly:
         if chunk.service_tier is not None:
             self.service_tier = chunk.service_tier
 
-    def completion(self, *, id: str, created: int, model: str) -> Completion:  # noqa: A002
-        """The answer as far as it came; a choice that did not end has the finish reason `length`."""
+    def completion(
+        self,
+        *,
+        id: str,  # noqa: A002
+        created: int,
+        model: str,
+        unfinished: str = "length",
+    ) -> Completion:
+        """The answer as far as it came; a choice that did not end has the finish reason `unfinished`."""
         return Completion(
             id=id,
             created=created,
@@ -171,7 +178,7 @@ class Assembly:
                 Choice(
                     index=index,
                     message=candidate.answer(),
-                    finish_reason=candidate.finish_reason or "length",
+                    finish_reason=candidate.finish_reason or unfinished,
                     logprobs=candidate.logprobs,
                 )
                 for index, candidate in sorted(self._candidates.items())
@@ -188,8 +195,12 @@ def says_nothing(completion: Completion) -> bool:
 
 
 def _says_something(choice: Choice) -> bool:
-    message = choice.message
-    return choice.finish_reason == "length" or any(
+    return choice.finish_reason == "length" or holds_anything(choice.message)
+
+
+def holds_anything(message: Answer) -> bool:
+    """Whether there is anything in it that a model produced."""
+    return any(
         (
             message.content,
             message.reasoning_content,

@@ -10,6 +10,7 @@ from reynard.core.formats import TYPE_OF_FORMAT, VIDEO_EXTENSIONS, Kind, format_
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
 from reynard.core.media import MediaSource, sources
+from reynard.core.media_tokens import MediaTokens
 from reynard.core.messages import Name
 from reynard.core.reasoning import Thinking
 
@@ -20,22 +21,29 @@ MOST_MEDIA: Final = 10
 """Pieces of one kind that a model takes, unless its `max_media` says otherwise."""
 
 Count = Annotated[int, Meta(ge=0)]
+Credits = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
 class TokenRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`max_tokens`: whether the custom form must say it, the least it may be, and what a prompt form gets."""
+    """`max_tokens`: whether the custom form must say it, the least it may be, and what a prompt form gets.
+
+    Two more for what is reserved (`core.pricing`): `expected`, the tokens of an answer that nothing limits, and
+    `thoughts`, those that a codec may let it think on top of a limit that would leave nothing for the answer.
+    """
 
     required: bool = False
     minimum: Annotated[int, Meta(ge=1)] = 1
     default: Annotated[int, Meta(ge=1)] | None = None
+    expected: Annotated[int, Meta(ge=1)] = 4_096
+    thoughts: Annotated[int, Meta(ge=0)] = 0
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Credits for a million tokens."""
+    """Credits for a million tokens. Without a `cached_input`, tokens from a cache cost what the others do."""
 
-    input: Annotated[float, Meta(ge=0)] = 0.0
-    output: Annotated[float, Meta(ge=0)] = 0.0
-    cached_input: Annotated[float, Meta(ge=0)] | None = None
+    input: Credits = 0.0
+    output: Credits = 0.0
+    cached_input: Credits | None = None
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +52,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `max_media`, `formats`, `max_media_bytes` are by kind (image, video, audio, file); what they leave out has no rule.
     `youtube`: a YouTube address is a video to this model. `thinking`: how it is told to think first. `unsupported`:
     parameters that its provider has, and this model has not. `fallbacks`: models to ask in turn when no channel of
-    this one answers.
+    this one answers. `media_tokens`: what its provider counts for media.
     """
 
     id: Name
@@ -57,6 +65,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unsupported: tuple[str, ...] = ()
     fallbacks: tuple[Name, ...] = ()
     max_tokens: TokenRule = TokenRule()
+    media_tokens: MediaTokens = MediaTokens()
     price: Price = Price()
 
     @property

@@ -16,13 +16,14 @@ Json = dict[str, Any]
 
 
 class Usage(Struct, kw_only=True, omit_defaults=True):
-    """Tokens, as the provider counted them."""
+    """Tokens, as the provider counted them; `estimated`: it did not, and they were counted here."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: Json | None = None
     completion_tokens_details: Json | None = None
+    estimated: bool = False
 
 
 class CalledFunction(Struct, kw_only=True):

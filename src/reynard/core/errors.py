@@ -7,6 +7,8 @@ HTTP statuses are no business of this module: `reynard.http.errors` holds the on
 
 from typing import ClassVar, Literal, get_args
 
+from reynard.core.limits import Allowance
+
 TaskErrorCode = Literal[
     "content_policy_violation",
     "invalid_parameters",
@@ -222,6 +224,24 @@ class TaskAlreadyFinished(ReynardError):
     """An ended task cannot be cancelled."""
 
     code = "task_already_finished"
+
+
+class RateLimited(ReynardError):
+    """The key has used what it may (spec section 4). `allowance`: what it has left; `retry_after_s`: when to come."""
+
+    code = "rate_limit_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, *, allowance: Allowance, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.allowance = allowance
+        self.retry_after_s = retry_after_s
+
+
+class TooLargeForLimit(RateLimited):
+    """One request is more than the key may use in a whole minute: it never fits, however long one waits."""
+
+    retryable = False
 
 
 class Overloaded(ReynardError):

@@ -30,6 +30,25 @@ Url = Annotated[str, Meta(min_length=1)]
 Urls = Annotated[tuple[Url, ...], Meta(min_length=1, max_length=10)]
 
 
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Fallbacks = Annotated[tuple[Name, ...], Meta(max_length=8)]
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What every form may ask for beside the generation.
+
+    `timeout_s`: how long it may take from now to its end. `fallback_models`: asked in turn when no channel of the model
+    answers. `callback_url`: who is told of the end.
+    """
+
+    timeout_s: float | None = None
+    fallback_models: tuple[str, ...] = ()
+    callback_url: str | None = None
+
+
+NO_OPTIONS: Final = Options()
+
+
 class _PromptForm(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What the four prompt forms share."""
 
@@ -40,6 +59,9 @@ class _PromptForm(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True)
     reasoning: bool | None = None
     sync: bool = False
     stream: bool = False
+    timeout_s: Seconds | None = None
+    fallback_models: Fallbacks | None = None
+    callback_url: Url | None = None
 
 
 class TextForm(_PromptForm, kw_only=True, frozen=True):
@@ -73,6 +95,9 @@ class CustomForm(Generation, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     """OpenAI Chat as it stands: a Generation in the client's own words, and how its answer is wanted."""
 
     sync: bool = False
+    timeout_s: Seconds | None = None
+    fallback_models: Fallbacks | None = None
+    callback_url: Url | None = None
 
 
 LONGEST_UNCOUNTED: Final = 1_000_000  # bytes
@@ -97,11 +122,12 @@ SIGN_OF: Final[dict[str, Form]] = {
 
 
 class Submission(Struct, frozen=True):
-    """A parsed body: what is asked, in which form, and whether the caller waits for it."""
+    """A parsed body: what is asked, in which form, whether the caller waits for it, and what else it wants."""
 
     form: Form
     generation: Generation
     sync: bool
+    options: Options = NO_OPTIONS
 
 
 class _Signs(Struct):
@@ -128,16 +154,24 @@ def parse(body: bytes) -> Submission:
     asked = decode(_decoders[form], body)
     if isinstance(asked, CustomForm):
         _check(asked)
-        return Submission("custom", asked, asked.sync)
-    return Submission(form, _generation(asked), asked.sync)
+        return Submission("custom", asked, asked.sync, _options(asked))
+    return Submission(form, _generation(asked), asked.sync, _options(asked))
 
 
-def parse_chat(body: bytes) -> Generation:
+def parse_chat(body: bytes) -> Submission:
     """The body of `POST /v1/chat/completions`: the custom form, whose `sync` is settled by the path."""
     check_count(body)
     asked = cast("CustomForm", decode(_decoders["custom"], body))
     _check(asked)
-    return asked
+    return Submission("custom", asked, sync=True, options=_options(asked))
+
+
+def _options(asked: PromptForm | CustomForm) -> Options:
+    if asked.timeout_s is None and asked.fallback_models is None and asked.callback_url is None:
+        return NO_OPTIONS
+    models = dict.fromkeys(asked.fallback_models or ())  # each once, in their order
+    models.pop(asked.model, None)
+    return Options(timeout_s=asked.timeout_s, fallback_models=tuple(models), callback_url=asked.callback_url)
 
 
 def tell(body: bytes) -> Form:

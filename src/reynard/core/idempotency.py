@@ -5,23 +5,25 @@ from typing import Final
 
 from msgspec import Struct
 
-from reynard.core.errors import InvalidParam, ReynardError
+from reynard.core.errors import InvalidParam
 
 KEPT_S: Final = 86_400.0
 LONGEST: Final = 255
 
 
 class Repeat(Struct, frozen=True):
-    """What a request is known again by. `name`: the header's value. `fingerprint`: of the path and the body."""
+    """What a request is known again by. `name`: the header's value. `fingerprint`: of the path and the body.
+
+    `instead_of`: the task of an earlier request of that name, which nobody was answered; this one takes its place.
+    """
 
     name: str
     fingerprint: bytes
+    instead_of: str | None = None
 
 
-class Repeated(ReynardError):
+class Repeated(Exception):
     """The store knows the request already: `task_id` is its task. For the engine; no client is told of it as such."""
-
-    code = "idempotency_repeated"
 
     def __init__(self, repeat: Repeat, task_id: str) -> None:
         super().__init__(f"The Idempotency-Key stands for {task_id}.")

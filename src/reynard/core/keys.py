@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from reynard.core.ids import ALPHABET, Below, spelled
+from reynard.core.limits import Limits
 
 PREFIX: Final = "sk-"
 BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -28,6 +29,9 @@ class Key(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] | None = None
     expires: float | None = None
     revoked: float | None = None
+    limited: bool = False  # to its credits; what another key uses is recorded, and not refused
+    callback_url: str | None = None  # told of the end of its tasks, where a request names no other
+    limits: Limits = Limits()
 
     def is_good(self, now: float) -> bool:
         """Neither revoked nor expired."""

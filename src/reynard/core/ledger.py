@@ -6,11 +6,16 @@ same commit as the state that it belongs to: nothing is charged twice, and nothi
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
+from reynard.core.errors import InsufficientCredits
 from reynard.core.task import Task
+
+MICRO: Final = 1_000_000
+"""Micro-credits in a credit."""
+
 
 Kind = Literal["grant", "hold", "settlement", "refund", "carry"]
 """`grant`: the operator gave credits (or took them). `carry`: the sum of entries that are no longer kept."""
@@ -51,3 +56,18 @@ def at_end(task: Task) -> Iterator[Entry]:
         yield Entry(key_id=task.key_id, kind="settlement", amount=left, at=at, task_id=task.id, cost=cost)
     elif task.reserved:
         yield Entry(key_id=task.key_id, kind="refund", amount=task.reserved, at=at, task_id=task.id)
+
+
+def shown(amount: int) -> str:
+    """Micro-credits as people read them, in credits: `1.25`, exact."""
+    whole, rest = divmod(abs(amount), MICRO)
+    text = f"{whole}.{rest:06}".rstrip("0").rstrip(".")
+    return f"-{text}" if amount < 0 else text
+
+
+def insufficient(wanted: int, balance: int) -> InsufficientCredits:
+    """The error of a balance that does not cover a reservation; it says what is missing."""
+    return InsufficientCredits(
+        f"The request may cost up to {shown(wanted)} credits and the key has {shown(balance)}: "
+        f"{shown(wanted - balance)} are missing. Have the key credited, or ask for less with `max_tokens`."
+    )

@@ -43,11 +43,10 @@ class TaskError(Struct, frozen=True):
 class Terms(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the caller asked for beside the generation.
 
-    `deadline` (Unix seconds): when to give up. `fallback_models`: asked in turn when no channel of the task's own model
-    answers. `callback_url`: who is told of the end.
+    `fallback_models`: asked in turn when no channel of the task's own model answers. `callback_url`: who is told of the
+    end.
     """
 
-    deadline: float | None = None
     fallback_models: tuple[str, ...] = ()
     callback_url: str | None = None
 
@@ -88,7 +87,7 @@ class Task(Struct, frozen=True, kw_only=True):
     """One durable generation, exactly as a store keeps it; the generation itself and its result lie beside it.
 
     Times are Unix seconds. `read` says that a subscriber was handed a chunk: from then on the text cannot change.
-    `reserved`: micro-credits that are held for it until its end.
+    `reserved`: micro-credits that are held for it until its end. `deadline`: when it is given up.
     """
 
     id: str
@@ -106,6 +105,7 @@ class Task(Struct, frozen=True, kw_only=True):
     owner: str | None = None  # the worker that runs it; set exactly while PROCESSING
     read: bool = False
     error: TaskError | None = None  # set exactly when FAILED
+    deadline: float | None = None
     terms: Terms = NO_TERMS
     reserved: int = 0
     bill: Bill | None = None  # set in an end, if anything was produced
@@ -180,7 +180,7 @@ def transition(task: Task, event: Event, now: float, policy: RunPolicy) -> Task:
             return _evolve(task, read=True)
         case Status.PROCESSING, Completed(bill):
             return _end(task, Status.COMPLETED, now, bill)
-        case Status.PROCESSING, Failed(error, bill):
+        case Status.PENDING | Status.PROCESSING, Failed(error, bill):
             return _end(task, Status.FAILED, now, bill, error)
         case Status.PENDING | Status.PROCESSING, Cancelled(bill):
             return _end(task, Status.CANCELLED, now, bill)

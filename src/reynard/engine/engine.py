@@ -1,60 +1,30 @@
 """The gateway's use cases. `http` translates to and from these calls; another protocol would need nothing else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
-from reynard.core import ids
-from reynard.core.chat import encode
-from reynard.core.errors import (
-    GenerationError,
-    InvalidParam,
-    Overloaded,
-    PermissionDenied,
-    StreamExpired,
-    StreamNotAvailable,
-    TaskAlreadyFinished,
-    TaskNotFound,
-)
-from reynard.core.forms import Form, Submission
-from reynard.core.generation import Generation
+from reynard.core.errors import InvalidParam, StreamExpired, StreamNotAvailable, TaskAlreadyFinished, TaskNotFound
+from reynard.core.forms import Submission
+from reynard.core.idempotency import Repeat, Repeated
 from reynard.core.keys import Key
-from reynard.core.task import (
-    Cancelled,
-    Claimed,
-    Completed,
-    Event,
-    Failed,
-    RunPolicy,
-    Status,
-    Task,
-    TaskError,
-    transition,
-)
+from reynard.core.task import Attempt, Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
 from reynard.engine.access import Access
-from reynard.engine.failover import Failover
+from reynard.engine.admission import Admission, Admitted
+from reynard.engine.calls import Calls, Ticket
 from reynard.engine.files import Files
-from reynard.engine.jobs import Jobs
+from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
-from reynard.engine.work import Sink
-from reynard.engine.worker import Capacity, Run, Worker, until_kept
+from reynard.engine.run import Run
+from reynard.engine.work import Journal
+from reynard.engine.worker import Worker
 from reynard.ports.chunks import Batch, ChunkLog, StreamEnd
-from reynard.ports.clock import Chance, Clock
+from reynard.ports.clock import Clock
 from reynard.ports.store import Store, TaskFilter, TaskPage
-
-Keep = Callable[[Task, bytes | None], Awaitable[object]]
-"""How a sync call's task is kept at its end."""
 
 Found = tuple[Task, bytes | None]
 """A task, and its result (JSON) once it is completed."""
 
 POLL_S = 1.0
-
-
-class CallCancelled(TaskAlreadyFinished):
-    """A sync call whose task was cancelled by another call."""
-
-    code = "task_cancelled"
 
 
 class Engine:
@@ -66,30 +36,26 @@ class Engine:
         store: Store,
         chunks: ChunkLog,
         worker: Worker,
-        failover: Failover,
+        calls: Calls,
+        admission: Admission,
+        repeats: Repeats,
         access: Access,
         files: Files,
         routes: Callable[[], Routes],
         clock: Clock,
-        chance: Chance,
-        capacity: Capacity,
         policy: RunPolicy,
-        jobs: Jobs,
     ) -> None:
         self.access = access
+        self.calls = calls
         self.files = files
         self._store = store
         self._chunks = chunks
         self._worker = worker
-        self._failover = failover
+        self._admission = admission
+        self._repeats = repeats
         self._routes = routes
         self._clock = clock
-        self._chance = chance
-        self._capacity = capacity
         self._policy = policy
-        self._jobs = jobs
-        self._calls: dict[str, Run] = {}
-        self._call_bytes = 0  # of their requests
         self._stopping = False
 
     @property
@@ -99,6 +65,7 @@ class Engine:
 
     async def start(self) -> None:
         """Begins to work on what is pending, and to take up what a dead worker left."""
+        await self._admission.start()
         await self._worker.start()
 
     async def stop(self, grace_s: float) -> None:
@@ -106,59 +73,54 @@ class Engine:
         if self._stopping:
             return
         self._stopping = True
+        self.calls.close_door()
         self._worker.close_door()
-        running = [run.ended for run in (*self._calls.values(), *self._worker.runs.values())]
+        running = [run.ended for run in (*self.calls.runs.values(), *self._worker.runs.values())]
         if running:
             await asyncio.wait(running, timeout=grace_s)
-        for run in list(self._calls.values()):
-            if run.job is not None:
-                run.job.cancel()
+        await self.calls.stop()
         await self._worker.stop()
 
     async def check_ready(self) -> None:
         """Raises `StoreUnavailable` unless the store takes writes."""
         await self._worker.beat()
 
-    async def submit(self, submission: Submission, caller: Key) -> Task:
+    async def submit(self, submission: Submission, caller: Key, repeat: Repeat | None = None) -> Ticket:
         """A durable task: on disk when this returns, already claimed if this node has room."""
-        named = await self.files.addressed(submission.generation, caller)
-        generation = self._checked(named, submission.form, caller)
-        task = self._new(submission.form, generation, caller)
-        if self._worker.has_room:
-            run = self._worker.reserve(self._after(task, Claimed(self._worker.id)), generation)
+        while True:
+            if repeat is not None:
+                known = await self._repeats.first(caller, repeat)
+                if isinstance(known, First):
+                    return Ticket(known.task)
+                repeat = known
+            admitted = await self._admission.admit(submission, caller)
             try:
-                await self._store.insert(run.task, generation)
+                task = await self._accept(admitted, repeat)
+            except Repeated:
+                await self._admission.withdraw(admitted)
+                continue  # the same request came in between: its task is there now
             except BaseException:
-                self._worker.drop(run)
+                await self._admission.withdraw(admitted)
                 raise
-            self._worker.begin(run)
-        else:
-            await self._queue(task, generation)
-        return task
+            self._admission.stored(task)
+            return Ticket(task, admitted.allowance, Journal())
 
-    async def complete(self, submission: Submission, caller: Key, announce: Callable[[str], None]) -> bytes:
-        """The whole ChatCompletion (JSON), awaited in place; the task is stored once, with its end.
-
-        `announce` is told the task's id before anything is sent. Cancelling the call cuts the upstream's.
-        Raises `GenerationError`, `CallCancelled`.
-        """
-        run = self._call(submission.form, await self.files.addressed(submission.generation, caller), caller)
-        announce(run.task.id)
-        return await self._answer(run, None, self._insert_ended)
-
-    async def relay(self, submission: Submission, caller: Key, sink: Sink, announce: Callable[[str], None]) -> None:
-        """As `complete`, chunk by chunk into `sink`; stored first, for the client learns the id before the end."""
-        run = self._call(submission.form, await self.files.addressed(submission.generation, caller), caller)
-        announce(run.task.id)
+    async def _accept(self, admitted: Admitted, repeat: Repeat | None) -> Task:
+        """The task, stored."""
+        task, generation = admitted.task, admitted.generation
+        if not self._worker.has_room:
+            self._worker.check_queue(task.key_id)
+            await self._store.insert(task, generation, limited=admitted.caller.limited, repeat=repeat)
+            self._worker.wake(task.key_id)
+            return task
+        run = self._worker.reserve(self._after(task, Claimed(self._worker.id)), generation)
         try:
-            await self._store.insert(run.task, None)
-        except asyncio.CancelledError:  # the row is on its way all the same, and its end follows it
-            await self._cut(run, self._store.save)
-            raise
+            await self._store.insert(run.task, generation, limited=admitted.caller.limited, repeat=repeat)
         except BaseException:
-            self._forget(run)
+            self._worker.drop(run)
             raise
-        await self._answer(run, sink, self._store.save)
+        self._worker.begin(run)
+        return run.task
 
     async def find(self, task_id: str, caller: Key, wait_s: float = 0.0) -> Found:
         """The freshest state there is, or that at the end if it comes within `wait_s`. Raises `TaskNotFound`."""
@@ -175,6 +137,11 @@ class Engine:
                 await asyncio.wait((run.ended,), timeout=left)
             else:  # it waits in the store, for this node or another
                 await asyncio.sleep(min(left, POLL_S))
+
+    async def attempts(self, task: Task) -> Sequence[Attempt]:
+        """The upstream calls of a task so far, oldest first."""
+        run = self._live(task.id)
+        return await self._store.attempts(task.id) if run is None else run.work.journal.attempts
 
     async def tasks(self, wanted: TaskFilter) -> TaskPage:
         """A page of the caller's tasks. Raises `InvalidParam` if `after` is none of them."""
@@ -202,6 +169,7 @@ class Engine:
                 cancelled = self._after(task, Cancelled())
                 if not await self._store.save(cancelled):
                     continue  # it was claimed, or ended, just now
+                await self._admission.ended(cancelled)
                 await self._chunks.close_stream(task_id, cancelled=True)
                 return cancelled
             if task.status is Status.CANCELLED and run is not None:
@@ -243,98 +211,9 @@ class Engine:
                 await self._chunks.open(task_id)
                 return Batch(())
 
-    def _checked(self, generation: Generation, form: Form, caller: Key) -> Generation:
-        routes = self._routes()
-        routes.catalogue.find(generation.model)
-        if not caller.may_use(generation.model):
-            raise PermissionDenied(f"This key may not use the model `{generation.model}`.", param="model")
-        return routes.checked(generation, form)
-
-    def _new(self, form: Form, generation: Generation, caller: Key, *, sync: bool = False) -> Task:
-        now = self._clock.now()
-        return Task(
-            id=ids.task_id(form, now, self._chance.below),
-            key_id=caller.id,
-            model=generation.model,
-            form=form,
-            sync=sync,
-            stream=generation.stream,
-            created=now,
-        )
-
-    async def _queue(self, task: Task, generation: Generation) -> None:
-        if self._worker.pending >= self._capacity.max_pending:
-            raise Overloaded("As many tasks are waiting as the gateway keeps. Try again later.", retry_after_s=5)
-        await self._store.insert(task, generation)
-        self._worker.wake()
-
-    def _call(self, form: Form, named: Generation, caller: Key) -> Run:
-        """A sync call's run: this node's from the start, and visible to find and cancel while it lasts."""
-        generation = self._checked(named, form, caller)
-        if self._stopping:
-            raise Overloaded("The gateway is stopping. Send the call again in a moment.")
-        if len(self._calls) >= self._capacity.max_sync or self._call_bytes >= self._capacity.max_running_bytes:
-            raise Overloaded("As many calls are open as the gateway takes. Try again in a moment.")
-        task = self._new(form, generation, caller, sync=True)
-        run = Run(self._after(task, Claimed(self._worker.id)), generation)
-        run.job = asyncio.current_task()
-        self._calls[task.id] = run
-        self._call_bytes += run.weight
-        return run
-
-    async def _answer(self, run: Run, sink: Sink | None, keep: Keep) -> bytes:
-        """Generates in the caller's own coroutine, and keeps the task with its end."""
-        try:
-            completion = encode(await self._failover.generate(run.work, sink))
-        except GenerationError as error:
-            await self._end(run, Failed(TaskError.of(error)), None, keep)
-            raise
-        except asyncio.CancelledError:
-            await self._cut(run, keep)
-            raise
-        except BaseException:
-            failure = TaskError("upstream_error", "The gateway failed to handle the answer. Try again.")
-            await self._end(run, Failed(failure), None, keep)
-            raise
-        await self._end(run, Completed(), completion, keep)
-        return completion
-
-    async def _cut(self, run: Run, keep: Keep) -> None:
-        """The end of a call that was cancelled: by another call, by a stop, or because its client left.
-
-        Raises what the client is to be told, if there is one to tell.
-        """
-        if self._stopping and not run.cancelling:
-            stopped = GenerationError("server_restarted", "The gateway is stopping. Send the call again.")
-            await self._end(run, Failed(TaskError.of(stopped)), None, keep)
-            raise stopped from None
-        await self._end(run, Cancelled(), None, keep)
-        if run.cancelling:
-            raise CallCancelled(f"The task `{run.task.id}` was cancelled by another call.") from None
-
-    async def _end(self, run: Run, event: Event, result: bytes | None, keep: Keep) -> None:
-        """The end, kept however long the store needs, whether or not the client waits for it."""
-        run.job = None
-        await asyncio.shield(self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep)))
-
-    async def _keep_end(self, run: Run, task: Task, result: bytes | None, keep: Keep) -> None:
-        try:
-            await until_kept(partial(keep, task, result), task.id)
-            run.task = task
-        finally:
-            self._forget(run)
-
-    async def _insert_ended(self, task: Task, result: bytes | None) -> None:
-        await self._store.insert(task, None, result)
-
-    def _forget(self, run: Run) -> None:
-        del self._calls[run.task.id]
-        self._call_bytes -= run.weight
-        run.ended.set_result(None)
-
     def _live(self, task_id: str) -> Run | None:
         """The run of a task that is under way here; once it has ended, the store knows more."""
-        run = self._worker.runs.get(task_id) or self._calls.get(task_id)
+        run = self._worker.runs.get(task_id) or self.calls.runs.get(task_id)
         return None if run is None or run.task.is_ended else run
 
     async def _stored(self, task_id: str) -> Found:

@@ -14,6 +14,7 @@ from reynard.core.generation import Generation
 from reynard.core.health import fitness
 from reynard.core.keys import Key
 from reynard.core.routing import Uniform, order
+from reynard.engine.gate import FairGate
 from reynard.engine.health import Health
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
@@ -34,19 +35,22 @@ class Route:
         self.uploader = uploader
         self.codec = codec
         self.transport = transport
-        self.gate = asyncio.Semaphore(channel.concurrency)
+        self.gate = FairGate(channel.concurrency)
         self.quiet = asyncio.Event()  # set while no call is under way, or waits at the gate
         self.quiet.set()
         self._calls = 0
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place on the channel, waited for if need be."""
+    async def place(self, key_id: str) -> AsyncIterator[None]:
+        """A place on the channel, waited for if need be; keys take turns."""
         self._calls += 1
         self.quiet.clear()
         try:
-            async with self.gate:
+            await self.gate.take(key_id)
+            try:
                 yield
+            finally:
+                self.gate.give_back()
         finally:
             self._calls -= 1
             if not self._calls:
@@ -85,6 +89,15 @@ class Routes:
             )
         return with_defaults(generation, model, form)
 
+    def fallbacks(self, model_id: str, asked: Sequence[str], key: Key) -> tuple[str, ...]:
+        """The models that may stand in for `model_id`: those that the caller names, then those of the catalogue that
+        `key` may use."""
+        model = self.catalogue.get(model_id)
+        if model is None or not model.fallbacks:
+            return tuple(asked)
+        more = (name for name in model.fallbacks if self.catalogue.get(name) is not None and key.may_use(name))
+        return tuple(dict.fromkeys((*asked, *more)))
+
     def admitted(self, generation: Generation, form: Form, fallback_models: Sequence[str] = ()) -> Generation:
         """As `checked`; a model without a channel is taken all the same if one that may stand in for it has some."""
         try:
@@ -97,13 +110,11 @@ class Routes:
             return with_defaults(generation, model, form)
 
     def stand_ins(self, generation: Generation, form: Form, fallback_models: Sequence[str]) -> list[Generation]:
-        """The request for each model that may stand in for its own: the caller's first, then the catalogue's.
+        """The request for each of the models that may stand in for its own, in order.
 
         One that cannot take the request as it is, by its capabilities, its rules or its channels, is left out.
         """
-        model = self.catalogue.get(generation.model)
-        named = (*fallback_models, *(() if model is None else model.fallbacks))
-        found = (self._for(generation, form, name) for name in dict.fromkeys(named) if name != generation.model)
+        found = (self._for(generation, form, name) for name in fallback_models if name != generation.model)
         return [request for request in found if request is not None]
 
     def _for(self, generation: Generation, form: Form, name: str) -> Generation | None:
@@ -142,4 +153,4 @@ def _fitness(routes: Sequence[Route], now: float) -> dict[str, float]:
 
 
 def _is_full(route: Route) -> bool:
-    return route.gate.locked()
+    return route.gate.is_full

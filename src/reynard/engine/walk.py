@@ -124,7 +124,7 @@ class Walk:
 
     def _give_up(self, closed: Sequence[Route], wait_s: float) -> None:
         """What the caller is told, if nobody was asked, is what these channels said last."""
-        self.wait_s = wait_s
+        self.wait_s = round(wait_s, 3)
         if not self._failures:
             self._failures += [route.health.last or _limited() for route in closed]
 
@@ -252,7 +252,7 @@ class Walk:
         if route.health.wait_s(self._now()) > 0:
             return None
         request = route.codec.encode(self._generation, route.channel, await media.resolve(route))
-        async with route.place():
+        async with route.place(self._work.key_id):
             call = lane.call = route.health.enter(self._now())
             if call is None:
                 return None

@@ -1,7 +1,7 @@
 """A generation under way: what is asked, for whom, where it goes, and what has become of it so far."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -11,6 +11,9 @@ from reynard.core.forms import Form
 from reynard.core.generation import Generation
 from reynard.core.ids import completion_id
 from reynard.core.task import Attempt, Task
+
+BROKEN_OFF: Final = "error"
+"""The finish reason of a choice that did not come to its end."""
 
 
 class Identity(Struct, frozen=True):
@@ -66,4 +69,6 @@ class Work:
         assembly, identity = self.journal.assembly, self.identity
         if assembly is None:
             return None
-        return assembly.completion(id=identity.id, created=identity.created, model=self.journal.model)
+        return assembly.completion(
+            id=identity.id, created=identity.created, model=self.journal.model, unfinished=BROKEN_OFF
+        )

@@ -2,16 +2,16 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
-
-from msgspec import Struct
+from typing import Final
 
 from reynard.core.chat import encode
-from reynard.core.errors import GenerationError, ReynardError, StoreUnavailable
-from reynard.core.generation import Generation, weight
+from reynard.core.errors import GenerationError, Overloaded, ReynardError, StoreUnavailable
+from reynard.core.generation import Generation
 from reynard.core.task import (
+    Attempt,
     Cancelled,
     Completed,
     Event,
@@ -20,71 +20,27 @@ from reynard.core.task import (
     Read,
     Released,
     RunPolicy,
+    Status,
     Task,
     TaskError,
     transition,
 )
+from reynard.engine.admission import Admission
+from reynard.engine.billing import Billing
+from reynard.engine.capacity import Capacity
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
-from reynard.engine.work import Work
+from reynard.engine.run import STORE_RETRY_S, Run, in_time, overdue, until_kept
 from reynard.ports.chunks import ChunkLog
 from reynard.ports.clock import Clock
 from reynard.ports.store import Store
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 LEASE_S: Final = 30.0
 BEAT_S: Final = 10.0
-STORE_RETRY_S: Final = 0.5
 GIVE_BACK_S: Final = 5.0
 RECOVERED_AT_ONCE: Final = 500
-
-
-class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much a node takes on: tasks that run, tasks that wait in the store, calls that wait for their answer.
-
-    `max_running_bytes`: of the requests of all tasks and calls under way; the largest part is inline media.
-    """
-
-    max_running: int = 1_000
-    max_running_bytes: int = 512_000_000
-    max_pending: int = 100_000
-    max_sync: int = 5_000
-
-
-class Run:
-    """A task under way on this node."""
-
-    __slots__ = ("cancelling", "ended", "generation", "job", "marking", "settling", "task", "weight", "work")
-
-    def __init__(self, task: Task, generation: Generation) -> None:
-        self.task = task
-        self.generation = generation
-        self.work = Work(task, generation)
-        self.weight = weight(generation)
-        self.job: asyncio.Task[object] | None = None  # set while it can be cancelled
-        self.cancelling = False
-        self.settling = False  # its end is on the way to the store: too late for anything else
-        self.marking: asyncio.Task[None] | None = None  # the first reader's mark, on its way to the store
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def cancel(self) -> None:
-        """Cuts the upstream call, unless the end is already being written down."""
-        self.cancelling = True
-        if self.job is not None:
-            self.job.cancel()
-
-
-async def until_kept(keep: Callable[[], Awaitable[T]], task_id: str) -> T:
-    """What `keep` returns, after as many tries as it takes the store to be there again."""
-    while True:
-        try:
-            return await keep()
-        except StoreUnavailable:
-            log.error("the store cannot keep the end of task %s yet", task_id)
-            await asyncio.sleep(STORE_RETRY_S)
 
 
 class LogSink:
@@ -125,6 +81,8 @@ class Worker:
         store: Store,
         chunks: ChunkLog,
         failover: Failover,
+        admission: Admission,
+        billing: Billing,
         clock: Clock,
         jobs: Jobs,
         capacity: Capacity,
@@ -133,10 +91,12 @@ class Worker:
         self.id = worker_id
         self.runs: dict[str, Run] = {}
         self.held_bytes = 0  # of the requests of `runs`
-        self.pending = 0  # tasks that wait in the store, as far as this node knows
+        self.pending: Counter[str] = Counter()  # tasks of each key that wait in the store, as far as this node knows
         self._store = store
         self._chunks = chunks
         self._failover = failover
+        self._admission = admission
+        self._billing = billing
         self._clock = clock
         self._jobs = jobs
         self._capacity = capacity
@@ -174,6 +134,12 @@ class Worker:
         """Whether a new task may start at once: there is a place, and nobody waits for it longer."""
         return self._places > 0 and not self._behind.is_set() and not self._closed
 
+    def check_queue(self, key_id: str) -> None:
+        """Raises `Overloaded` if as many tasks wait as the gateway keeps."""
+        most = self._capacity.max_pending
+        if self.pending.total() >= most or self.pending[key_id] >= self._capacity.share_of(most):
+            raise Overloaded("As many tasks are waiting as the gateway keeps. Try again later.", retry_after_s=5)
+
     def reserve(self, task: Task, generation: Generation) -> Run:
         """A place for a task that is about to be stored as this worker's."""
         run = self.runs[task.id] = Run(task, generation)
@@ -201,9 +167,9 @@ class Worker:
             run.ended.set_result(None)
         self._room.set()
 
-    def wake(self) -> None:
-        """A pending task was stored."""
-        self.pending += 1
+    def wake(self, key_id: str) -> None:
+        """A pending task of that key was stored."""
+        self.pending[key_id] += 1
         self._behind.set()
 
     async def mark_read(self, run: Run) -> None:
@@ -243,27 +209,40 @@ class Worker:
             self.drop(run)
 
     async def _outcome(self, run: Run) -> tuple[Event, bytes | None]:
+        """How it ended, and what there is of an answer."""
         try:
             if run.cancelling or self._stopping:
                 return (Cancelled() if run.cancelling else Released()), None
-            sink = None
-            if run.task.stream:
-                await self._chunks.open(run.task.id)
-                sink = LogSink(run, self._chunks)
-            completion = await self._failover.generate(run.work, sink)
-            return Completed(), encode(completion)
+            return await self._generated(run)
         except GenerationError as error:
-            return Failed(TaskError.of(error)), None
+            return self._broken(run, TaskError.of(error))
         except asyncio.CancelledError:
-            return (Cancelled() if run.cancelling else Released()), None
+            if not run.cancelling:
+                return Released(), None
+            bill, produced = self._billing.partial(run.work)
+            return Cancelled(bill), produced
         except Exception:
             log.exception("task %s failed inside the gateway", run.task.id)
-            return Failed(TaskError("upstream_error", "The gateway failed to handle the answer. Try again.")), None
+            return self._broken(run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again."))
+
+    async def _generated(self, run: Run) -> tuple[Event, bytes]:
+        sink = None
+        if run.task.stream:
+            await self._chunks.open(run.task.id)
+            sink = LogSink(run, self._chunks)
+        async with in_time(run.task, self._clock):
+            completion = await self._failover.generate(run.work, sink)
+        bill = self._billing.whole(run.work, completion)
+        return Completed(bill), encode(completion)
+
+    def _broken(self, run: Run, error: TaskError) -> tuple[Event, bytes | None]:
+        bill, produced = self._billing.partial(run.work)
+        return Failed(error, bill), produced
 
     async def _settle(self, run: Run, event: Event, result: bytes | None) -> None:
         """Writes the end down, however long the store needs for it; nobody is told of it before."""
         task = transition(run.task, event, self._clock.now(), self._policy)
-        while not await self._kept(task, result):
+        while not await self._kept(task, result, run.work.journal.attempts):
             found = await until_kept(partial(self._store.find, task.id), task.id)
             if found is not None and found[0] == task:
                 break  # it was kept, and the news of it lost
@@ -272,13 +251,20 @@ class Worker:
                 return
             task = transition(found[0], event, self._clock.now(), self._policy)
         run.task = task
-        if run.task.stream and run.task.is_ended:
-            cancelled = isinstance(event, Cancelled)
-            await self._chunks.close_stream(run.task.id, error=run.task.error, cancelled=cancelled)
+        await self._after_end(task)
 
-    async def _kept(self, task: Task, result: bytes | None) -> bool:
+    async def _after_end(self, task: Task) -> None:
+        """What follows when the store has the end of a task."""
+        if not task.is_ended:
+            return
+        await self._admission.ended(task)
+        if task.stream:
+            cancelled = task.status is Status.CANCELLED
+            await self._chunks.close_stream(task.id, error=task.error, cancelled=cancelled)
+
+    async def _kept(self, task: Task, result: bytes | None = None, attempts: Sequence[Attempt] = ()) -> bool:
         """Whether the store has `task` now."""
-        return await until_kept(lambda: self._store.save(task, result), task.id)
+        return await until_kept(lambda: self._store.save(task, result, attempts), task.id)
 
     async def _keep_lease(self) -> None:
         while True:
@@ -287,7 +273,11 @@ class Worker:
 
     async def _keep_recovering(self) -> None:
         while True:
-            good = await self._tried(self._recover, "recover tasks") and await self._tried(self._chunks.sweep, "sweep")
+            good = (
+                await self._tried(self._recover, "recover tasks")
+                and await self._tried(self._expire, "end tasks at their deadline")
+                and await self._tried(self._chunks.sweep, "sweep")
+            )
             await asyncio.sleep(BEAT_S if good else STORE_RETRY_S)
 
     async def _tried(self, work: Callable[[], Awaitable[object]], what: str) -> bool:
@@ -305,7 +295,7 @@ class Worker:
     async def beat(self) -> None:
         """Renews the lease. Raises `StoreUnavailable`."""
         await self._store.beat(self.id, self._clock.now() + LEASE_S)
-        self.pending = await self._store.count_pending()
+        self.pending = Counter(await self._store.pending())
 
     async def _recover(self) -> None:
         """Takes up what dead workers left: back to pending, or to the end that is the truth about it."""
@@ -319,9 +309,21 @@ class Worker:
     async def _recover_one(self, orphan: Task) -> bool:
         task = transition(orphan, Lost(), self._clock.now(), self._policy)
         kept = await self._store.save(task)
-        if kept and task.stream and task.is_ended:
-            await self._chunks.close_stream(task.id, error=task.error)
+        if kept:
+            await self._after_end(task)
         return kept
+
+    async def _expire(self) -> None:
+        """Ends what waits in the store beyond its deadline; of what runs, its run takes care."""
+        failed = Failed(TaskError.of(overdue()))
+        while late := await self._store.overdue(self._clock.now(), RECOVERED_AT_ONCE):
+            ended = [transition(task, failed, self._clock.now(), self._policy) for task in late]
+            kept = await asyncio.gather(*(self._store.save(task) for task in ended))
+            for task, is_kept in zip(ended, kept, strict=True):
+                if is_kept:
+                    await self._after_end(task)
+            if not any(kept):
+                return
 
     async def _keep_claiming(self) -> None:
         while True:
@@ -339,7 +341,7 @@ class Worker:
     async def _claim(self, room: int) -> None:
         free = self._capacity.max_running_bytes - self.held_bytes
         claimed = await self._store.claim(self.id, room, free, self._clock.now())
-        self.pending = max(0, self.pending - len(claimed))
+        self.pending -= Counter(task.key_id for task, _ in claimed)
         if len(claimed) == room or (claimed and self.pending):  # it may have stopped at the bytes
             self._behind.set()
         for task, generation in claimed:
@@ -354,5 +356,5 @@ class Worker:
             "server_restarted", "The gateway was changed since, and cannot read the task. Submit it again."
         )
         failed = transition(task, Failed(error), self._clock.now(), self._policy)
-        if await self._kept(failed, None) and task.stream:
-            await self._chunks.close_stream(task.id, error=error)
+        if await self._kept(failed):
+            await self._after_end(failed)

@@ -37,6 +37,8 @@ EXPOSED: Final = [
     "x-request-id",
     "request-id",
     "x-task-id",
+    "x-served-by",
+    "idempotent-replayed",
     "x-left-out",
     "retry-after",
     "x-ratelimit-limit-requests",

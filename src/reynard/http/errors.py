@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from reynard.core import errors as e
 from reynard.core.errors import GenerationError, ReynardError
-from reynard.engine.engine import CallCancelled
+from reynard.engine.repeats import CallCancelled
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,7 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.MalformedBody: (400, INVALID),
     e.InvalidMultipart: (400, INVALID),
     e.AuthenticationFailed: (401, "authentication_error"),
+    e.InsufficientCredits: (402, "insufficient_quota"),
     e.PermissionDenied: (403, "permission_error"),
     e.StorageFull: (403, "permission_error"),
     e.NotFound: (404, "not_found"),
@@ -31,6 +32,8 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.UploadStalled: (408, INVALID),
     e.TaskAlreadyFinished: (409, "conflict"),
     CallCancelled: (409, "conflict"),
+    e.IdempotencyMismatch: (409, "conflict"),
+    e.IdempotencyInProgress: (409, "conflict"),
     e.StreamExpired: (410, INVALID),
     e.BodyTooLarge: (413, INVALID),
     e.UnsupportedEncoding: (415, INVALID),
@@ -44,6 +47,8 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.CapabilityMissing: (422, INVALID),
     e.RuleViolation: (422, INVALID),
     e.NoAvailableModel: (422, UNAVAILABLE),
+    e.RateLimited: (429, "rate_limit_error"),
+    e.TooLargeForLimit: (429, "rate_limit_error"),
     e.Overloaded: (503, UNAVAILABLE),
     e.StoreUnavailable: (503, UNAVAILABLE),
     e.ReynardError: (500, "server_error"),
@@ -111,6 +116,10 @@ def response_of(error: ReynardError) -> Response:
         headers["www-authenticate"] = "Bearer"
     if status == 408:
         headers["connection"] = "close"  # RFC 9110 15.5.9
+    if isinstance(error, e.RateLimited):
+        headers |= error.allowance.headers()
+    if isinstance(error, e.TooLargeForLimit):
+        headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's SDKs send every other 429 again
     if isinstance(error, e.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.size}"
     return answer(status, ErrorBody(error.message, kind, error.code, error.param), headers)

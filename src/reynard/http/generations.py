@@ -9,12 +9,13 @@ from starlette.types import Receive, Scope, Send
 from reynard.core import forms
 from reynard.core.errors import InvalidParam, ReynardError
 from reynard.core.forms import Submission
+from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.engine.engine import Engine
 from reynard.http import sse, views
 from reynard.http.errors import response_of
 from reynard.http.presence import ClientGone, while_present
-from reynard.http.requests import caller_of, json_body, number, services
+from reynard.http.requests import Told, caller_of, headers_of, json_body, number, repeat_of, services
 from reynard.ports.chunks import Batch
 
 JSON = "application/json"
@@ -24,18 +25,19 @@ MOST_OFFSET = 2**53
 async def create_generation(request: Request) -> Response:
     """All five forms (spec section 1), answered as a task, a stream or a completion (section 2)."""
     caller = await caller_of(request)
-    submission = forms.parse(await json_body(request))
+    body = await json_body(request)
+    submission, repeat = forms.parse(body), repeat_of(request, body)
     if submission.sync:
-        return await _answer(request, submission, caller)
-    task = await services(request).engine.submit(submission, caller)
-    return Response(views.submitted(task), headers={"x-task-id": task.id}, media_type=JSON)
+        return await _answer(request, submission, caller, repeat)
+    ticket = await services(request).engine.submit(submission, caller, repeat)
+    return Response(views.submitted(ticket.task), headers=headers_of(ticket), media_type=JSON)
 
 
 async def create_chat_completion(request: Request) -> Response:
     """OpenAI's own path: always awaited in place."""
     caller = await caller_of(request)
-    generation = forms.parse_chat(await json_body(request))
-    return await _answer(request, Submission("custom", generation, sync=True), caller)
+    body = await json_body(request)
+    return await _answer(request, forms.parse_chat(body), caller, repeat_of(request, body))
 
 
 async def read_stream(request: Request) -> Response:
@@ -50,20 +52,18 @@ async def read_stream(request: Request) -> Response:
     )
 
 
-async def _answer(request: Request, submission: Submission, caller: Key) -> Response:
+async def _answer(request: Request, submission: Submission, caller: Key, repeat: Repeat | None) -> Response:
     if submission.generation.stream:
-        return SyncStream(request, submission, caller)
-    headers: dict[str, str] = {}
+        return SyncStream(request, submission, caller, repeat)
+    told = Told()
     try:
         async with while_present(request):
-            body = await services(request).engine.complete(
-                submission, caller, lambda task_id: headers.update({"x-task-id": task_id})
-            )
+            body = await services(request).engine.calls.complete(submission, caller, told, repeat)
     except ReynardError as error:
         response = response_of(error)
-        response.headers.update(headers)
+        response.headers.update(told.headers())
         return response
-    return Response(body, headers=headers, media_type=JSON)
+    return Response(body, headers=told.headers(), media_type=JSON)
 
 
 def _offset(request: Request) -> int:
@@ -87,6 +87,7 @@ class SyncStream(Response):
         request: Request,
         submission: Submission,
         caller: Key,
+        repeat: Repeat | None,
         sink: Callable[[Send], sse.ResponseSink] = sse.ResponseSink,
     ) -> None:
         super().__init__()
@@ -94,6 +95,7 @@ class SyncStream(Response):
         self._request = request
         self._submission = submission
         self._caller = caller
+        self._repeat = repeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Writes as the chunks come."""
@@ -101,7 +103,7 @@ class SyncStream(Response):
         engine = services(self._request).engine
         try:
             async with while_present(self._request):
-                await engine.relay(self._submission, self._caller, sink, sink.announce)
+                await engine.calls.relay(self._submission, self._caller, sink, sink.announce, self._repeat)
                 await sink.end()
         except ClientGone:
             return

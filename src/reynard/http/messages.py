@@ -8,10 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from reynard.core import tokens
+from reynard.core.catalogue import Model
 from reynard.core.chat import Chunk, Completion
 from reynard.core.errors import NoAvailableModel, PermissionDenied, ReynardError, UnsupportedOptions
 from reynard.core.forms import Submission
 from reynard.core.generation import Generation
+from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.core.surfaces import messages
 from reynard.core.surfaces.messages import Asked, EventTranslator, TokenCount
@@ -20,7 +23,7 @@ from reynard.core.surfaces.messages.stream import PING
 from reynard.http import shapes, sse
 from reynard.http.errors import body_of, kind_of, response_of
 from reynard.http.presence import ClientGone, while_present
-from reynard.http.requests import caller_of, json_body, services
+from reynard.http.requests import Told, caller_of, json_body, repeat_of, services
 
 JSON: Final = "application/json"
 LEFT_OUT: Final = "x-left-out"
@@ -35,34 +38,35 @@ _chunks = msgspec.json.Decoder(Chunk)
 async def create_message(request: Request) -> Response:
     """A message, or the events of one."""
     caller = await caller_of(request)
-    asked = messages.parse(await json_body(request))
+    sent = await json_body(request)
+    asked, repeat = messages.parse(sent), repeat_of(request, sent)
     if asked.generation.stream:
-        return MessageStream(request, asked, caller)
-    headers = shapes.own_headers(request)
+        return MessageStream(request, asked, caller, repeat)
+    headers, told = shapes.own_headers(request), Told()
 
     async def call(submission: Submission) -> bytes:
-        engine = services(request).engine
-        return await engine.complete(submission, caller, lambda task_id: headers.update({"x-task-id": task_id}))
+        return await services(request).engine.calls.complete(submission, caller, told, repeat)
 
     try:
         async with while_present(request):
             body = await _without_hints(call, asked.generation, headers)
     except ReynardError as error:
-        return _refusal(request, asked, error, headers)
-    return Response(messages.message(_completions.decode(body or b"")), headers=headers, media_type=JSON)
+        return _refusal(request, asked, error, {**headers, **told.headers()})
+    message = messages.message(_completions.decode(body or b""))
+    return Response(message, headers={**headers, **told.headers()}, media_type=JSON)
 
 
 async def count_tokens(request: Request) -> Response:
     """`POST /v1/messages/count_tokens`: an estimate, for a model that the key may use."""
     caller = await caller_of(request)
     asked = messages.parse_count(await json_body(request))
-    _check_model(request, asked.generation.model, caller)
-    count = TokenCount(messages.estimate(asked.generation))
+    model = _usable_model(request, asked.generation.model, caller)
+    count = TokenCount(tokens.of_prompt(asked.generation, model.media_tokens))
     return Response(msgspec.json.encode(count), headers=shapes.own_headers(request), media_type=JSON)
 
 
-def _check_model(request: Request, model_id: str, caller: Key) -> None:
-    """As a generation is checked, but for what it asks of the model."""
+def _usable_model(request: Request, model_id: str, caller: Key) -> Model:
+    """The model, checked as for a generation, but for what that asks of it."""
     routes = services(request).engine.routes
     model = routes.catalogue.find(model_id)
     if not caller.may_use(model_id):
@@ -71,6 +75,7 @@ def _check_model(request: Request, model_id: str, caller: Key) -> None:
         raise NoAvailableModel(
             f"No channel is configured for the model `{model_id}`. The gateway's operator can add one.", param="model"
         )
+    return model
 
 
 async def _without_hints(call: Call, generation: Generation, headers: dict[str, str]) -> bytes | None:
@@ -119,8 +124,9 @@ class EventSink(sse.ResponseSink):
 class MessageStream(Response):
     """A stream of events. Before the first of them a failure is a plain error with its status."""
 
-    def __init__(self, request: Request, asked: Asked, caller: Key) -> None:
+    def __init__(self, request: Request, asked: Asked, caller: Key, repeat: Repeat | None) -> None:
         super().__init__()
+        self._repeat = repeat
         self._request = request
         self._asked = asked
         self._caller = caller
@@ -128,15 +134,16 @@ class MessageStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Writes as the chunks come."""
         sink = EventSink(send, self._request, self._asked.eager)
-        sink.headers.update(shapes.own_headers(self._request))
+        headers = shapes.own_headers(self._request)
         engine = services(self._request).engine
 
         async def call(submission: Submission) -> None:
-            await engine.relay(submission, self._caller, sink, sink.announce)
+            sink.add_headers(headers)
+            await engine.calls.relay(submission, self._caller, sink, sink.announce, self._repeat)
 
         try:
             async with while_present(self._request):
-                await _without_hints(call, self._asked.generation, sink.headers)
+                await _without_hints(call, self._asked.generation, headers)
                 await sink.end()
         except ClientGone:
             return

@@ -24,21 +24,23 @@ Json = dict[str, Any]
 FAILURES: Final = {
     "400": "The body is not JSON, or no form.",
     "401": "The key is missing, unknown, revoked or expired.",
+    "402": "The key's balance does not cover what the request may cost.",
     "403": "The key may not do this, or keeps as much as it may.",
     "404": "There is no such thing, or it is another key's.",
     "405": "The path does not take the method.",
     "408": "The body came too slowly.",
-    "409": "The state of the task does not allow it.",
+    "409": "The state of the task does not allow it, or the `Idempotency-Key` stands for another request.",
     "410": "The stream is no longer kept.",
     "413": "The body is too large.",
     "415": "The body is compressed.",
     "416": "The offset, or the range, is past the end.",
     "422": "A field is wrong, or the model does not take what was sent.",
+    "429": "The key is at one of its limits. `Retry-After` and `x-ratelimit-*` say when to come back.",
     "502": "sync only: every provider failed.",
     "503": "The gateway, or every provider, has no capacity now. `Retry-After` says when.",
     "504": "sync only: the provider did not answer in time.",
 }
-SUBMIT_FAILURES: Final = ("400", "401", "403", "408", "409", "413", "415", "422", "502", "503", "504")
+SUBMIT_FAILURES: Final = ("400", "401", "402", "403", "408", "409", "413", "415", "422", "429", "502", "503", "504")
 MINIMAL_CHAT: Final = {
     "model": "smollm2-135m",
     "messages": [{"role": "user", "content": "Name the capital of France."}],
@@ -166,14 +168,18 @@ def _submit() -> Json:
         "text/event-stream": {},
     }
     return _operation(
-        "createGeneration", "Generate: five request forms, four ways of answering", answer, SUBMIT_FAILURES
+        "createGeneration",
+        "Generate: five request forms, four ways of answering",
+        answer,
+        SUBMIT_FAILURES,
+        [_idempotency()],
     ) | {"requestBody": body}
 
 
 def _chat() -> Json:
     answer = _json(Completion) | {"text/event-stream": {}}
     body = {"required": True, "content": {"application/json": {"schema": _ref(CustomForm), "example": MINIMAL_CHAT}}}
-    return _operation("createChatCompletion", "OpenAI Chat Completions", answer, SUBMIT_FAILURES) | {
+    return _operation("createChatCompletion", "OpenAI Chat Completions", answer, SUBMIT_FAILURES, [_idempotency()]) | {
         "requestBody": body
     }
 
@@ -186,7 +192,11 @@ def _respond() -> Json:
     }
     answer = _json(Response) | {"text/event-stream": {}}
     return _operation(
-        "createResponse", "OpenAI Responses; `background` makes it a durable task", answer, SUBMIT_FAILURES
+        "createResponse",
+        "OpenAI Responses; `background` makes it a durable task",
+        answer,
+        SUBMIT_FAILURES,
+        [_idempotency()],
     ) | {"requestBody": body}
 
 
@@ -221,7 +231,10 @@ def _response_id() -> Json:
 def _message() -> Json:
     answer = _json(MessageView) | {"text/event-stream": {}}
     summary = "Anthropic Messages, in front of any model"
-    return _anthropic("createMessage", summary, answer, SUBMIT_FAILURES) | {"requestBody": _asked(MessagesRequest)}
+    return _anthropic("createMessage", summary, answer, SUBMIT_FAILURES) | {
+        "parameters": [_idempotency()],
+        "requestBody": _asked(MessagesRequest),
+    }
 
 
 def _count() -> Json:
@@ -276,7 +289,14 @@ def _stream() -> Json:
 def _query() -> Json:
     wait = _parameter("wait", "query", {"type": "number", "minimum": 0, "maximum": 60}, "Seconds to wait for the end.")
     fresh = _parameter("sync_upstream", "query", {"type": "boolean"}, "Taken; the state is always the freshest.")
-    return _operation("getTask", "Query a task", _json(TaskView), ("401", "404", "422"), [_task_id(), wait, fresh])
+    more = _parameter(
+        "include",
+        "query",
+        {"type": "string"},
+        "`attempts`: the upstream calls; `partial`: what a broken task produced.",
+    )
+    parameters = [_task_id(), wait, more, fresh]
+    return _operation("getTask", "Query a task", _json(TaskView), ("401", "404", "422"), parameters)
 
 
 def _list() -> Json:
@@ -352,6 +372,11 @@ def _answers(content: Json, failures: tuple[str, ...]) -> Json:
 
 def _task_id() -> Json:
     return _parameter("task_id", "path", {"type": "string"}, "The task's id.")
+
+
+def _idempotency() -> Json:
+    schema = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
+    return _parameter("Idempotency-Key", "header", schema, "The same key and body within 24 hours is the same request.")
 
 
 def _file_id() -> Json:

@@ -6,8 +6,11 @@ from typing import Any
 from starlette.datastructures import State
 from starlette.requests import Request
 
+from reynard.core import idempotency
 from reynard.core.errors import BodyStalled, BodyTooLarge, InvalidParam, MalformedBody, UnsupportedEncoding
+from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
+from reynard.engine.calls import Ticket
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
 from reynard.http.bodies import Incoming, Room
@@ -38,6 +41,39 @@ async def caller_of(request: Request) -> Key:
     caller = await services(request).engine.access.authenticate(said)
     request.state.caller_id = caller.id
     return caller
+
+
+def repeat_of(request: Request, body: bytes) -> Repeat | None:
+    """The `Idempotency-Key`, with what it stands for. Raises `InvalidParam`."""
+    name = request.headers.get("idempotency-key")
+    return None if name is None else idempotency.repeat_of(name, request.url.path, body)
+
+
+def headers_of(ticket: Ticket) -> dict[str, str]:
+    """What a caller is told of its request in headers: its task, its limits, who serves it."""
+    headers = {"x-task-id": ticket.task.id}
+    if ticket.allowance is not None:
+        headers.update(ticket.allowance.headers())
+    if ticket.served_by:
+        headers["x-served-by"] = ticket.served_by
+    if ticket.is_repetition:
+        headers["idempotent-replayed"] = "true"
+    return headers
+
+
+class Told:
+    """The headers of a call's answer, whose ticket comes while it runs."""
+
+    def __init__(self) -> None:
+        self.ticket: Ticket | None = None
+
+    def __call__(self, ticket: Ticket) -> None:
+        """See `calls.Announce`."""
+        self.ticket = ticket
+
+    def headers(self) -> dict[str, str]:
+        """None, as long as there is no task."""
+        return {} if self.ticket is None else headers_of(self.ticket)
 
 
 def new_request_id() -> bytes:

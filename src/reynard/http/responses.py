@@ -23,6 +23,7 @@ from reynard.core.errors import (
     TaskNotFound,
 )
 from reynard.core.forms import Submission
+from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.core.surfaces.responses import answer, stream
 from reynard.core.surfaces.responses import request as requests
@@ -30,12 +31,13 @@ from reynard.core.surfaces.responses.answer import Frame
 from reynard.core.surfaces.responses.request import Asked
 from reynard.core.surfaces.responses.stream import Event, Translator
 from reynard.core.task import Status, Task, shown_status
-from reynard.engine.engine import CallCancelled, Found
+from reynard.engine.engine import Found
+from reynard.engine.repeats import CallCancelled
 from reynard.http import sse
 from reynard.http.errors import response_of
 from reynard.http.generations import JSON, MOST_OFFSET, Subscription, SyncStream
 from reynard.http.presence import while_present
-from reynard.http.requests import caller_of, json_body, number, services
+from reynard.http.requests import Told, caller_of, json_body, number, repeat_of, services
 from reynard.ports.chunks import Batch, StreamEnd
 
 SHOWN: dict[Status, answer.Status] = {
@@ -50,7 +52,8 @@ SHOWN: dict[Status, answer.Status] = {
 async def create_response(request: Request) -> Response:
     """`POST /v1/responses`: awaited in place, or in the background."""
     caller = await caller_of(request)
-    asked = requests.parse(await json_body(request))
+    sent = await json_body(request)
+    asked, repeat = requests.parse(sent), repeat_of(request, sent)
     engine = services(request).engine
     model = engine.routes.catalogue.find(asked.generation.model)
     generation = with_defaults(
@@ -58,9 +61,9 @@ async def create_response(request: Request) -> Response:
     )  # the limit is optional in this API, as in a prompt form
     submission = Submission("custom", generation, sync=not asked.background)
     if not asked.background:
-        return await _answer(request, submission, caller, asked)
+        return await _answer(request, submission, caller, asked, repeat)
     try:
-        task = await engine.submit(submission, caller)
+        task = (await engine.submit(submission, caller, repeat)).task
     except RequestError as error:
         raise requests.in_words(error, asked.places) from None
     if asked.streams:
@@ -135,19 +138,20 @@ class EventSink(sse.ResponseSink):
         return self._translator, self._translator.open()
 
 
-async def _answer(request: Request, submission: Submission, caller: Key, asked: Asked) -> Response:
+async def _answer(
+    request: Request, submission: Submission, caller: Key, asked: Asked, repeat: Repeat | None
+) -> Response:
     if asked.streams:
-        return SyncStream(request, submission, caller, lambda send: EventSink(send, asked))
-    headers: dict[str, str] = {}
+        return SyncStream(request, submission, caller, repeat, lambda send: EventSink(send, asked))
+    told = Told()
     try:
         async with while_present(request):
-            completion = await services(request).engine.complete(
-                submission, caller, lambda task_id: headers.update({"x-task-id": task_id})
-            )
+            completion = await services(request).engine.calls.complete(submission, caller, told, repeat)
     except ReynardError as error:
         failed = response_of(requests.in_words(error, asked.places))
-        failed.headers.update(headers)
+        failed.headers.update(told.headers())
         return failed
+    headers = told.headers()
     frame = stream.frame_of(completion, headers["x-task-id"], asked.known)
     body = msgspec.json.encode(Translator(frame).whole(completion))
     return Response(body, headers=headers, media_type=JSON)

@@ -1,6 +1,6 @@
 """Server-sent events, written: the durable stream of a task, and the bare OpenAI stream of a sync call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -8,7 +8,9 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from reynard.core.errors import ReynardError
+from reynard.engine.calls import Ticket
 from reynard.http.errors import ErrorEnvelope, body_of, response_of
+from reynard.http.requests import headers_of
 from reynard.ports.chunks import Batch, StreamEnd
 
 HEADERS: Final = [
@@ -60,12 +62,22 @@ class ResponseSink:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.headers: dict[str, str] = {}
+        self._more_headers: dict[str, str] = {}
+        self.ticket: Ticket | None = None
         self.started = False
 
-    def announce(self, task_id: str) -> None:
-        """The task's id, for the header."""
-        self.headers["x-task-id"] = task_id
+    def announce(self, ticket: Ticket) -> None:
+        """What the headers tell of the task."""
+        self.ticket = ticket
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """More of them, for when the response starts."""
+        self._more_headers.update(headers)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As they are now: whoever serves the call is known with the first chunk."""
+        return self._more_headers if self.ticket is None else {**self._more_headers, **headers_of(self.ticket)}
 
     async def put(self, chunks: Sequence[bytes]) -> None:
         """See `Sink`."""

@@ -13,15 +13,30 @@ from reynard.ports.store import TaskFilter
 JSON = "application/json"
 MOST_WAIT_S = 60
 MOST_LISTED = 100
+INCLUDABLE = {"attempts", "partial"}
 
 
 async def get_task(request: Request) -> Response:
-    """`?wait=SECONDS` holds the answer until the task ends; `?sync_upstream` is taken, and changes nothing: the state
-    is always the freshest."""
+    """`?wait=SECONDS` holds the answer until the task ends; `?include=attempts,partial` shows more of it;
+    `?sync_upstream` is taken, and changes nothing: the state is always the freshest."""
     caller = await caller_of(request)
     wait_s: float = number(request, "wait", 0.0, least=0, most=MOST_WAIT_S)
-    found = await services(request).engine.find(request.path_params["task_id"], caller, wait_s)
-    return Response(views.queried(found, caller, services(request).clock.now()), media_type=JSON)
+    included = _included(request)
+    engine = services(request).engine
+    found = await engine.find(request.path_params["task_id"], caller, wait_s)
+    shown = views.view(found, caller, services(request).clock.now())
+    if "attempts" in included:
+        views.with_attempts(shown, await engine.attempts(found[0]))
+    if "partial" in included:
+        views.with_partial(shown, found[1])
+    return Response(msgspec.json.encode(shown), media_type=JSON)
+
+
+def _included(request: Request) -> set[str]:
+    included = set(filter(None, request.query_params.get("include", "").split(",")))
+    if not included <= INCLUDABLE:
+        raise InvalidParam(f"`include` takes {', '.join(sorted(INCLUDABLE))}.", param="include")
+    return included
 
 
 async def list_tasks(request: Request) -> Response:

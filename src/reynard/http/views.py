@@ -1,12 +1,15 @@
 """How a task looks to its owner: the ten documented keys, always (spec sections 2.1 and 2.4)."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from reynard.core.keys import Key
-from reynard.core.task import Status, Task, progress, shown_status
+from reynard.core.ledger import shown as shown_credits
+from reynard.core.task import Attempt, Status, Task, progress, shown_status
 from reynard.engine.engine import Found
 
 
@@ -24,11 +27,28 @@ class TaskErrorView(Struct):
     type: Literal["task_error"] = "task_error"
 
 
-class UsageView(Struct):
-    """What the task holds of the key's credits."""
+class UsageView(Struct, kw_only=True, omit_defaults=True):
+    """What the task holds of the key's credits, and in the end, what it used."""
 
-    credits_reserved: float
+    credits_reserved: Raw
     user_group: str
+    credits_used: Raw | UnsetType = UNSET
+    prompt_tokens: int | UnsetType = UNSET
+    completion_tokens: int | UnsetType = UNSET
+    estimated: bool | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    served_by: str | UnsetType = UNSET
+
+
+class AttemptView(Struct, kw_only=True):
+    """An upstream call of the task (`?include=attempts`). Times are Unix seconds."""
+
+    channel: str
+    model: str
+    started: float
+    ended: float
+    outcome: Literal["completed", "failed", "cancelled", "outrun"]
+    code: str | None
 
 
 class TaskView(Struct, kw_only=True):
@@ -45,6 +65,8 @@ class TaskView(Struct, kw_only=True):
     results: list[Raw] | None
     error: TaskErrorView | None
     usage: UsageView | UnsetType = UNSET
+    attempts: list[AttemptView] | UnsetType = UNSET
+    partial: Raw | UnsetType | None = UNSET
 
 
 class TaskList(Struct, kw_only=True):
@@ -56,8 +78,8 @@ class TaskList(Struct, kw_only=True):
 
 
 def submitted(task: Task) -> bytes:
-    """The answer to a submit."""
-    return msgspec.json.encode(_view(task, None, 0.0, UNSET))
+    """The answer to a submit; the same for one that is repeated later."""
+    return msgspec.json.encode(_view(replace(task, status=Status.PENDING, started=None, error=None), None, 0.0))
 
 
 def queried(found: Found, caller: Key, now: float) -> bytes:
@@ -65,13 +87,25 @@ def queried(found: Found, caller: Key, now: float) -> bytes:
     return msgspec.json.encode(view(found, caller, now))
 
 
+def with_attempts(shown: TaskView, attempts: Sequence[Attempt]) -> None:
+    """The upstream calls too (`?include=attempts`)."""
+    shown.attempts = [AttemptView(**msgspec.structs.asdict(attempt)) for attempt in attempts]
+
+
+def with_partial(shown: TaskView, result: bytes | None) -> None:
+    """What was produced before a task failed or was cancelled, too (`?include=partial`)."""
+    shown.partial = None if result is None or shown.status == "completed" else Raw(result)
+
+
 def view(found: Found, caller: Key, now: float) -> TaskView:
     """A task and its usage."""
     task, result = found
-    return _view(task, result, now, UsageView(0, caller.group))
+    shown = _view(task, result, now)
+    shown.usage = _usage(task, caller)
+    return shown
 
 
-def _view(task: Task, result: bytes | None, now: float, usage: UsageView | UnsetType) -> TaskView:
+def _view(task: Task, result: bytes | None, now: float) -> TaskView:
     return TaskView(
         id=task.id,
         model=task.model,
@@ -81,5 +115,20 @@ def _view(task: Task, result: bytes | None, now: float, usage: UsageView | Unset
         stream=StreamLink(f"/v1/llm/generations/{task.id}/stream") if task.stream and not task.sync else None,
         results=[Raw(result)] if task.status is Status.COMPLETED and result is not None else None,
         error=None if task.error is None else TaskErrorView(task.error.code, task.error.message),
-        usage=usage,
     )
+
+
+def _usage(task: Task, caller: Key) -> UsageView:
+    bill = task.bill
+    usage = UsageView(credits_reserved=credits_of(0 if task.is_ended else task.reserved), user_group=caller.group)
+    if task.is_ended:
+        usage.credits_used = credits_of(0 if bill is None else bill.cost)
+    if bill is not None:
+        usage.prompt_tokens, usage.completion_tokens = bill.prompt_tokens, bill.completion_tokens
+        usage.estimated, usage.model, usage.served_by = bill.estimated, bill.model, bill.channel
+    return usage
+
+
+def credits_of(amount: int) -> Raw:
+    """Micro-credits as a JSON number of credits, exact."""
+    return Raw(shown_credits(amount).encode())

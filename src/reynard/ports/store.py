@@ -86,15 +86,22 @@ class Tasks(Protocol):
         ...
 
     async def claim(self, owner: str, limit: int, max_bytes: int, now: float) -> list[tuple[Task, Generation | None]]:
-        """The oldest pending tasks, now `owner`'s: as many as have generations of `max_bytes` together, but one at
-        least. Concurrent claims never overlap.
+        """Pending tasks, now `owner`'s: as many as have generations of `max_bytes` together, but one at least.
+        Concurrent claims never overlap.
+
+        Keys take turns: a task's turn is its place among those of its key that wait, behind those that run. The least
+        turns are claimed, among equals that of the key that was claimed of longest ago, and then the oldest.
 
         None in place of a generation that cannot be read (another version of this program wrote it).
         """
         ...
 
-    async def count_pending(self) -> int:
-        """How many tasks wait to be claimed."""
+    async def pending(self) -> Mapping[str, int]:
+        """How many tasks of each key wait to be claimed."""
+        ...
+
+    async def overdue(self, now: float, limit: int) -> list[Task]:
+        """Pending tasks whose deadline has come."""
         ...
 
     async def orphans(self, claimant: str, now: float, limit: int) -> list[Task]:

@@ -1,27 +1,15 @@
 """The files of the SQLite store."""
 
 import sqlite3
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 from reynard.core.errors import StorageFull
 from reynard.core.files import File
 from reynard.ports.store import FilePage
-from reynard.storage.sqlite.writer import Writer
-
-Row = tuple[Any, ...]
+from reynard.storage.sqlite.rows import Row, Rows
 
 
-class FileRows(ABC):
-    """`ports.store.Files`, over what the store has for all its rows."""
-
-    _sql: Mapping[str, str]
-    _writer: Writer
-
-    @abstractmethod
-    def _rows(self, name: str, parameters: Any) -> Iterator[Row]:
-        """The rows of a named statement."""
+class FileRows(Rows):
+    """`ports.store.Files`."""
 
     async def add_file(self, file: File, quota: int, *, cleanup: bool) -> list[File]:
         """See the port."""

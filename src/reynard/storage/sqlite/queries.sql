@@ -1,7 +1,7 @@
 -- name: insert_task
 INSERT INTO tasks (id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read,
-                   error, generation, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                   error, generation, result, deadline, terms, reserved, bill, attempts)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: save_task
 UPDATE tasks
@@ -10,16 +10,19 @@ UPDATE tasks
 
 -- name: end_task
 UPDATE tasks
-   SET status = ?, attempt = ?, version = ?, started = ?, ended = ?, owner = NULL, error = ?, result = ?, generation = NULL
+   SET status = ?, attempt = ?, version = ?, started = ?, ended = ?, owner = NULL, error = ?, result = ?, bill = ?,
+       attempts = ?, generation = NULL
  WHERE id = ? AND version = ?;
 
 -- name: find_task
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, result
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, result
   FROM tasks
  WHERE id = ?;
 
 -- name: list_tasks
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, result
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, result
   FROM tasks
  WHERE key_id = :key_id
    AND seq < coalesce((SELECT seq FROM tasks WHERE id = :after AND key_id = :key_id), 9223372036854775807)
@@ -32,27 +35,93 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
  LIMIT :limit + 1;
 
 -- name: claim_tasks
+-- `line` is a queue that gives its least turn first, and takes in a key's next task when it gives out the one before:
+-- so a claim looks at one task of each waiting key and at those that it takes, however many wait.
+WITH RECURSIVE
+waiting (key_id) AS (
+    SELECT min(key_id) FROM tasks WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT min(key_id) FROM tasks WHERE status = 'pending' AND key_id > waiting.key_id)
+      FROM waiting WHERE key_id IS NOT NULL
+),
+running (key_id, tasks) AS MATERIALIZED (
+    SELECT key_id, count(*) FROM tasks INDEXED BY tasks_processing WHERE status = 'processing' GROUP BY key_id
+),
+line (turn, last, seq, key_id) AS (
+    SELECT 1 + coalesce(running.tasks, 0),
+           coalesce((SELECT last FROM turns WHERE key_id = waiting.key_id), 0.0),
+           (SELECT min(seq) FROM tasks WHERE status = 'pending' AND key_id = waiting.key_id),
+           waiting.key_id
+      FROM waiting LEFT JOIN running ON running.key_id = waiting.key_id
+     WHERE waiting.key_id IS NOT NULL
+    UNION ALL
+    SELECT line.turn + 1, line.last, next.seq, line.key_id
+      FROM line JOIN tasks AS next
+        ON next.seq = (SELECT min(seq) FROM tasks
+                        WHERE status = 'pending' AND key_id = line.key_id AND seq > line.seq)
+     ORDER BY 1, 2, 3
+     LIMIT ?3
+)
 UPDATE tasks
    SET status = 'processing', attempt = attempt + 1, version = version + 1, owner = ?1, started = coalesce(started, ?2)
  WHERE seq IN (SELECT seq
-                 FROM (SELECT seq, row_number() OVER oldest AS place, sum(size) OVER oldest AS bytes
-                         FROM (SELECT seq, length(generation) AS size
-                                 FROM tasks WHERE status = 'pending' ORDER BY seq LIMIT ?3)
-                       WINDOW oldest AS (ORDER BY seq))
+                 FROM (SELECT line.seq, row_number() OVER fair AS place, sum(length(generation)) OVER fair AS bytes
+                         FROM line JOIN tasks USING (seq)
+                       WINDOW fair AS (ORDER BY turn, last, line.seq))
                 WHERE place = 1 OR bytes <= ?4)
 RETURNING id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
-          generation, seq;
+          deadline, terms, reserved, bill, generation, seq;
 
--- name: count_pending
-SELECT count(*) FROM tasks WHERE status = 'pending';
+-- name: pending
+SELECT key_id, count(*) FROM tasks WHERE status = 'pending' GROUP BY key_id;
+
+-- name: overdue
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, NULL
+  FROM tasks
+ WHERE status = 'pending' AND deadline <= ?
+ LIMIT ?;
 
 -- name: orphans
-SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error, NULL
+SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
+       deadline, terms, reserved, bill, NULL
   FROM tasks
  WHERE status = 'processing'
    AND owner <> ?
    AND owner NOT IN (SELECT id FROM workers WHERE lease_until > ?)
  LIMIT ?;
+
+-- name: find_attempts
+SELECT attempts FROM tasks WHERE id = ?;
+
+-- name: unfinished
+SELECT key_id, sum(tasks)
+  FROM (SELECT key_id, count(*) AS tasks FROM tasks WHERE status = 'pending' GROUP BY key_id
+        UNION ALL
+        SELECT key_id, count(*) FROM tasks WHERE status = 'processing' GROUP BY key_id)
+ GROUP BY key_id;
+
+-- name: repeated
+SELECT fingerprint, task_id, created FROM idempotency WHERE key_id = ? AND name = ?;
+
+-- name: know_by
+INSERT OR REPLACE INTO idempotency (key_id, name, fingerprint, task_id, created) VALUES (?, ?, ?, ?, ?);
+
+-- name: post_entry
+INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: account
+SELECT balance, reserved, used FROM accounts WHERE key_id = ?;
+
+-- name: add_usage
+INSERT INTO usage (day, key_id, model, tasks, completed, prompt_tokens, completion_tokens, cost)
+VALUES (?, ?, ?, 1, ?, ?, ?, ?)
+ON CONFLICT (day, key_id, model) DO UPDATE
+   SET tasks = tasks + 1, completed = completed + excluded.completed, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+       completion_tokens = completion_tokens + excluded.completion_tokens, cost = cost + excluded.cost;
+
+-- name: insert_delivery
+INSERT INTO deliveries (id, task_id, key_id, url, created, due, state, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: beat
 INSERT INTO workers (id, lease_until) VALUES (?, ?)
@@ -66,6 +135,9 @@ DELETE FROM workers;
 
 -- name: add_key
 INSERT INTO keys (id, digest, body, created) VALUES (?, ?, ?, ?);
+
+-- name: key_by_id
+SELECT body FROM keys WHERE id = ?;
 
 -- name: update_key
 UPDATE keys SET digest = ?, body = ? WHERE id = ? AND body = ?;

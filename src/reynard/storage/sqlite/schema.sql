@@ -19,6 +19,7 @@ CREATE TABLE tasks (
     error      BLOB,                           -- JSON
     generation BLOB,                           -- JSON; let go at the end
     result     BLOB,                           -- JSON; the completion, or in another end what there is of one
+    deadline   REAL,
     terms      BLOB,                           -- JSON; what was asked beside the generation
     reserved   INTEGER NOT NULL DEFAULT 0,     -- micro-credits, as all amounts here
     bill       BLOB,                           -- JSON; set in an end, if anything was produced
@@ -26,8 +27,9 @@ CREATE TABLE tasks (
 ) STRICT;
 
 CREATE INDEX tasks_of_key ON tasks (key_id, seq);
-CREATE INDEX tasks_pending ON tasks (seq) WHERE status = 'pending';
-CREATE INDEX tasks_processing ON tasks (owner) WHERE status = 'processing';
+CREATE INDEX tasks_pending ON tasks (key_id, seq, status) WHERE status = 'pending';
+CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'processing';
+CREATE INDEX tasks_overdue ON tasks (deadline) WHERE status = 'pending' AND deadline IS NOT NULL;
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
 
 CREATE TABLE workers (
@@ -174,3 +176,13 @@ CREATE TABLE delivery_log (
 ) STRICT;
 
 CREATE INDEX delivery_log_of ON delivery_log (delivery_id, seq);
+
+CREATE TABLE turns (                           -- when a key last had a pending task claimed
+    key_id TEXT PRIMARY KEY,
+    last   REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER turn_taken AFTER UPDATE OF status ON tasks WHEN OLD.status = 'pending' AND NEW.status = 'processing' BEGIN
+    INSERT INTO turns (key_id, last) VALUES (NEW.key_id, NEW.started)
+    ON CONFLICT (key_id) DO UPDATE SET last = max(last, excluded.last);
+END;

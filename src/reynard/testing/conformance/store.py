@@ -6,12 +6,17 @@ from itertools import pairwise
 import msgspec
 from msgspec.structs import replace
 
-from reynard.core.errors import StorageFull
+from reynard.core.errors import InsufficientCredits, StorageFull
 from reynard.core.files import File
 from reynard.core.generation import Generation
+from reynard.core.idempotency import KEPT_S, Repeat, Repeated
 from reynard.core.keys import Key
+from reynard.core.ledger import Account, Entry
 from reynard.core.messages import UserMessage
 from reynard.core.task import (
+    Attempt,
+    Bill,
+    Cancelled,
     Claimed,
     Completed,
     Failed,
@@ -21,6 +26,7 @@ from reynard.core.task import (
     Status,
     Task,
     TaskError,
+    Terms,
     transition,
 )
 from reynard.ports.store import Store, TaskFilter
@@ -138,6 +144,40 @@ class StoreConformance:
         taken = await store.claim("worker-a", 9, 2 * size, NOW)
         assert [task.id for task, _ in taken] == [new_task(2).id, new_task(3).id]
 
+    async def test_a_claim_takes_turns_between_keys(self, store: Store) -> None:
+        await asyncio.gather(*(store.insert(new_task(number), GENERATION) for number in range(10_000)))
+        await store.insert(new_task(10_000, key_id="key-b"), GENERATION)
+        taken = await store.claim("worker-a", 4, ROOM, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (0, 1, 2, 10_000)]
+        assert sum((await store.pending()).values()) == 9_997
+
+    async def test_what_a_key_has_running_counts_against_it(self, store: Store) -> None:
+        for number in range(3):
+            await store.insert(claimed(new_task(number)), GENERATION)
+        for number in range(3, 9):
+            await store.insert(new_task(number, key_id="key-a" if number < 6 else "key-b"), GENERATION)
+        taken = await store.claim("worker-a", 2, ROOM, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (6, 7)]
+        taken = await store.claim("worker-a", 2, ROOM, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (3, 8)]
+
+    async def test_where_there_is_one_place_keys_still_take_turns(self, store: Store) -> None:
+        for number in range(9):
+            await store.insert(new_task(number, key_id="key-a" if number < 6 else "key-b"), GENERATION)
+        seen: list[str] = []
+        for second in range(6):
+            [(task, _)] = await store.claim("worker-a", 1, ROOM, NOW + second)
+            await store.save(transition(task, Cancelled(), NOW + second, POLICY))
+            seen.append(task.id)
+        assert seen == [new_task(number).id for number in (0, 6, 1, 7, 2, 8)]
+
+    async def test_bytes_bound_a_claim_in_the_order_of_the_turns(self, store: Store) -> None:
+        for number in range(4):
+            await store.insert(new_task(number, key_id="key-a" if number < 3 else "key-b"), GENERATION)
+        size = len(msgspec.json.encode(GENERATION))
+        taken = await store.claim("worker-a", 9, 2 * size, NOW)
+        assert [task.id for task, _ in taken] == [new_task(number).id for number in (0, 3)]
+
     async def test_concurrent_claims_never_overlap(self, store: Store) -> None:
         for number in range(50):
             await store.insert(new_task(number), GENERATION)
@@ -145,11 +185,64 @@ class StoreConformance:
         ids = [task.id for claim in claims for task, _ in claim]
         assert len(ids) == len(set(ids)) == 50
 
+    async def test_all_that_comes_with_an_end_is_there_with_it(self, store: Store) -> None:
+        task = replace(
+            new_task(1), reserved=100, terms=Terms(fallback_models=("b", "c"), callback_url="https://a.test/")
+        )
+        await store.insert(task, GENERATION)
+        assert await store.find(task.id) == (task, None)
+        assert await store.account(task.key_id) == Account(-100, 100, 0)
+        bill = Bill(cost=30, prompt_tokens=4, completion_tokens=5, model="b", channel="up")
+        attempts = [Attempt(channel="up", model="b", started=NOW, ended=NOW + 1, outcome="completed")]
+        [(running, _)] = await store.claim("worker-a", 1, ROOM, NOW)
+        ended = transition(running, Failed(TaskError("stream_interrupted", "cut"), bill), NOW, POLICY)
+        assert await store.save(ended, RESULT, attempts)
+        assert not await store.save(ended, RESULT, attempts)
+        assert await store.find(task.id) == (ended, RESULT)
+        assert list(await store.attempts(task.id)) == attempts
+        assert await store.account(task.key_id) == Account(-30, 0, 30)
+
+    async def test_what_a_balance_does_not_cover_is_not_kept(self, store: Store) -> None:
+        await store.post(Entry(key_id="key-a", kind="grant", amount=150, at=NOW))
+        tasks = [replace(new_task(number), reserved=100) for number in range(20)]
+        kept = await asyncio.gather(
+            *(store.insert(task, GENERATION, limited=True) for task in tasks), return_exceptions=True
+        )
+        assert sum(outcome is None for outcome in kept) == 1
+        assert {type(outcome) for outcome in kept if outcome is not None} == {InsufficientCredits}
+        assert await store.account("key-a") == Account(50, 100, 0)
+        assert await store.unfinished() == {"key-a": 1}
+
+    async def test_one_idempotency_key_is_one_task(self, store: Store) -> None:
+        repeat = Repeat("name", b"of this body")
+        tasks = [new_task(number) for number in range(20)]
+        kept = await asyncio.gather(
+            *(store.insert(task, GENERATION, repeat=repeat) for task in tasks), return_exceptions=True
+        )
+        [first] = [task for task, outcome in zip(tasks, kept, strict=True) if outcome is None]
+        refused = [outcome for outcome in kept if isinstance(outcome, Repeated)]
+        assert {(again.task_id, again.repeat) for again in refused} == {(first.id, repeat)}
+        assert len(refused) == 19
+        assert await store.repeated("key-a", "name") == (repeat, first.id)
+        await store.insert(new_task(30, key_id="key-b"), GENERATION, repeat=repeat)
+        await store.insert(new_task(31), GENERATION, repeat=replace(repeat, instead_of=first.id))
+        assert await store.repeated("key-a", "name") == (repeat, new_task(31).id)
+        await store.insert(replace(new_task(32), created=NOW + KEPT_S + 31), GENERATION, repeat=repeat)
+        assert await store.repeated("key-a", "name") == (repeat, new_task(32).id)
+
+    async def test_what_waits_beyond_its_deadline_is_found(self, store: Store) -> None:
+        late, soon, never = (replace(new_task(number), deadline=end) for number, end in enumerate((NOW, NOW + 9, None)))
+        taken = claimed(replace(new_task(3), deadline=NOW))
+        for task in (late, soon, never, taken):
+            await store.insert(task, GENERATION)
+        assert await store.overdue(NOW + 1, 10) == [late]
+        assert len(await store.overdue(NOW + 9, 1)) == 1
+
     async def test_pending_tasks_are_counted(self, store: Store) -> None:
         for number in range(4):
             await store.insert(new_task(number), GENERATION)
         await store.claim("worker-a", 1, ROOM, NOW)
-        assert await store.count_pending() == 3
+        assert sum((await store.pending()).values()) == 3
 
     async def test_a_task_taken_up_again_keeps_its_first_start(self, store: Store) -> None:
         task = claimed(new_task(1))

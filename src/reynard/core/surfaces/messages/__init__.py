@@ -11,7 +11,7 @@ cannot keep:
 """
 
 from reynard.core.surfaces.messages.answer import MessageView, message
-from reynard.core.surfaces.messages.count import TokenCount, estimate
+from reynard.core.surfaces.messages.count import TokenCount
 from reynard.core.surfaces.messages.request import Asked, lighter, parse, parse_count, reworded
 from reynard.core.surfaces.messages.stream import EventTranslator
 from reynard.core.surfaces.messages.wire import CountRequest, MessagesRequest
@@ -23,7 +23,6 @@ __all__ = [
     "MessageView",
     "MessagesRequest",
     "TokenCount",
-    "estimate",
     "lighter",
     "message",
     "parse",

@@ -1,10 +1,16 @@
--- Version 3: money, chunks that outlive the process, idempotency, webhooks.
+-- Version 3: money, turns between keys, chunks that outlive the process, idempotency, webhooks.
 
+ALTER TABLE tasks ADD COLUMN deadline REAL;
 ALTER TABLE tasks ADD COLUMN terms BLOB;                             -- JSON; what was asked beside the generation
 ALTER TABLE tasks ADD COLUMN reserved INTEGER NOT NULL DEFAULT 0;    -- micro-credits, as all amounts here
 ALTER TABLE tasks ADD COLUMN bill BLOB;                              -- JSON; set in an end, if anything was produced
 ALTER TABLE tasks ADD COLUMN attempts BLOB;                          -- JSON; the upstream calls, there at the end
 
+DROP INDEX tasks_pending;                     -- claims take turns between keys
+DROP INDEX tasks_processing;
+CREATE INDEX tasks_pending ON tasks (key_id, seq, status) WHERE status = 'pending';
+CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'processing';
+CREATE INDEX tasks_overdue ON tasks (deadline) WHERE status = 'pending' AND deadline IS NOT NULL;
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
 
 CREATE TABLE ledger (                          -- append-only; `carry` stands for what is no longer kept
@@ -93,3 +99,13 @@ CREATE TABLE delivery_log (
 ) STRICT;
 
 CREATE INDEX delivery_log_of ON delivery_log (delivery_id, seq);
+
+CREATE TABLE turns (                           -- when a key last had a pending task claimed
+    key_id TEXT PRIMARY KEY,
+    last   REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER turn_taken AFTER UPDATE OF status ON tasks WHEN OLD.status = 'pending' AND NEW.status = 'processing' BEGIN
+    INSERT INTO turns (key_id, last) VALUES (NEW.key_id, NEW.started)
+    ON CONFLICT (key_id) DO UPDATE SET last = max(last, excluded.last);
+END;

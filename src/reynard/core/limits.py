@@ -1,0 +1,69 @@
+"""What a key may use: requests and tokens a minute, tasks at once; and what is left of it, as clients are told."""
+
+from math import ceil
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+WINDOW_S: Final = 60.0
+
+Limit = Annotated[int, Meta(ge=1)]
+
+
+class Limits(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of one key; None: no limit. `rpm`: requests, `tpm`: tokens, in any 60 seconds. `concurrency`: tasks at once."""
+
+    rpm: Limit | None = None
+    tpm: Limit | None = None
+    concurrency: Limit | None = None
+
+    @property
+    def are_none(self) -> bool:
+        """Whether there is no limit at all."""
+        return not self.are_metered and self.concurrency is None
+
+    @property
+    def are_metered(self) -> bool:
+        """Whether anything is to be counted over time."""
+        return self.rpm is not None or self.tpm is not None
+
+
+class Allowance(Struct, frozen=True, kw_only=True):
+    """What a key has left; None where it has no limit. `reset_…_s`: until all of it is there again, if nothing is used.
+
+    `at` (Unix seconds) is when it was so. What is given back or corrected later is found again by it.
+    """
+
+    at: float
+    limit_requests: int | None = None
+    remaining_requests: int | None = None
+    reset_requests_s: float | None = None
+    limit_tokens: int | None = None
+    remaining_tokens: int | None = None
+    reset_tokens_s: float | None = None
+
+    def headers(self) -> dict[str, str]:
+        """As OpenAI names and writes them (platform.openai.com/docs/guides/rate-limits)."""
+        return {
+            **_headers("requests", self.limit_requests, self.remaining_requests, self.reset_requests_s),
+            **_headers("tokens", self.limit_tokens, self.remaining_tokens, self.reset_tokens_s),
+        }
+
+
+def _headers(what: str, limit: int | None, remaining: int | None, reset_s: float | None) -> dict[str, str]:
+    if limit is None:
+        return {}
+    return {
+        f"x-ratelimit-limit-{what}": str(limit),
+        f"x-ratelimit-remaining-{what}": str(remaining),
+        f"x-ratelimit-reset-{what}": duration(reset_s or 0.0),
+    }
+
+
+def duration(seconds: float) -> str:
+    """`120ms`, `1s`, `6m0s`: rounded up, for who comes at that time must not come too early."""
+    if seconds < 1:
+        milliseconds = ceil(seconds * 1000)
+        return f"{milliseconds}ms" if 0 < milliseconds < 1000 else f"{milliseconds // 1000}s"
+    minutes, rest = divmod(ceil(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,152 @@
+"""How many tokens a request or an answer is, roughly: counted here, for the tokenizers of most models are not public.
+
+The rule: a token for every three bytes of UTF-8 (of texts, names, descriptions, arguments and JSON schemas), and four
+more for every turn and every tool; media by the model's own rule (`core.media_tokens`), never as text. Three bytes are
+three characters of English or of code, of which tokenizers take 2.5 to 4 for a token, and one of Chinese, Japanese or
+Korean, for 0.6 to 1 token. docs/decisions/0014 has the figures.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from reynard.core.chat import Answer, CalledFunction, Completion
+from reynard.core.generation import Generation
+from reynard.core.media_tokens import MediaTokens, Piece, count
+from reynard.core.messages import (
+    AssistantMessage,
+    AudioBlock,
+    CustomTool,
+    FileBlock,
+    FileLinkBlock,
+    FunctionToolCall,
+    ImageBlock,
+    InputAudioBlock,
+    Message,
+    RefusalBlock,
+    TextBlock,
+    Tool,
+    VideoBlock,
+)
+
+BYTES_A_TOKEN: Final = 3
+FRAME: Final = 4
+"""Tokens around a turn or a tool."""
+
+
+def of_texts(texts: Iterable[str | None]) -> int:
+    """Tokens of texts, as one."""
+    return -(-sum(_size(text) for text in texts if text) // BYTES_A_TOKEN)
+
+
+def of_prompt(generation: Generation, rules: MediaTokens) -> int:
+    """Tokens of a request. Never raises, and no media is decoded but for its first bytes."""
+    framed = len(generation.messages) + len(generation.tools or ()) + len(generation.functions or ())
+    blocks = [block for message in generation.messages for block in _blocks(message)]
+    media = sum(count(piece, rules) for block in blocks if (piece := _piece(block)) is not None)
+    return FRAME * framed + media + of_texts(_asked(generation, blocks))
+
+
+def of_answer(completion: Completion, rules: MediaTokens) -> int:
+    """Tokens of all that an answer says, of every choice: content, thoughts, refusal, calls, sound, images."""
+    return sum(_said_by(choice.message, rules) for choice in completion.choices)
+
+
+def _size(text: str) -> int:
+    """Bytes of UTF-8; those of ASCII, which Python knows it to be, need no encoding."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _asked(generation: Generation, blocks: list[Any]) -> Iterator[str | None]:
+    for message in generation.messages:
+        if isinstance(message.content, str):
+            yield message.content
+        yield message.name
+        if isinstance(message, AssistantMessage):
+            yield from _turn(message)
+    for block in blocks:
+        if isinstance(block, TextBlock):
+            yield block.text
+        elif isinstance(block, RefusalBlock):
+            yield block.refusal
+    for tool in generation.tools or ():
+        yield from _tool(tool)
+    for field in (generation.functions, generation.response_format, generation.prediction):
+        yield None if field is None else _json(field)
+
+
+def _turn(message: AssistantMessage) -> Iterator[str | None]:
+    """What an earlier answer says beside its content."""
+    yield message.refusal
+    yield message.reasoning_content or _thoughts(message.reasoning_details)
+    for call in message.tool_calls or ():
+        if isinstance(call, FunctionToolCall):
+            yield from (call.function.name, call.function.arguments)
+        else:
+            yield from (call.custom.name, call.custom.input)
+    if message.function_call is not None:
+        yield from (message.function_call.name, message.function_call.arguments)
+
+
+def _tool(tool: Tool) -> Iterator[str | None]:
+    if isinstance(tool, CustomTool):
+        yield _json(tool.custom)
+        return
+    yield tool.function.name
+    yield tool.function.description
+    yield _json(tool.function.parameters)
+
+
+def _blocks(message: Message) -> Iterable[Any]:
+    return () if message.content is None or isinstance(message.content, str) else message.content
+
+
+def _piece(block: Any) -> Piece | None:
+    """The media of a content block."""
+    match block:
+        case ImageBlock(image_url=link):
+            return Piece("image", link.url, link.detail or "auto")
+        case VideoBlock(video_url=link):
+            return Piece("video", link.url)
+        case AudioBlock(audio_url=link):
+            return Piece("audio", link.url)
+        case FileLinkBlock(file_url=link):
+            return Piece("file", link.url)
+        case InputAudioBlock(input_audio=sound):
+            return Piece("audio", sound.data, bare=True)
+        case FileBlock(file=file):
+            return Piece("file", file.file_data or file.file_id or "", bare=file.file_data is not None)
+        case _:
+            return None
+
+
+def _said_by(answer: Answer, rules: MediaTokens) -> int:
+    sound = answer.audio or {}
+    media = [Piece("audio", sound["data"], bare=True)] if isinstance(sound.get("data"), str) else []
+    media += [Piece("image", url) for image in answer.images or () if (url := _address(image))]
+    transcript = sound.get("transcript")
+    texts = [answer.content, answer.refusal, answer.reasoning_content or _thoughts(answer.reasoning_details)]
+    texts += [transcript] if isinstance(transcript, str) else []
+    for call in answer.tool_calls or ():
+        texts += _called(call.function) if call.custom is None else [_json(call.custom)]
+    return of_texts([*texts, *_called(answer.function_call)]) + sum(count(piece, rules) for piece in media)
+
+
+def _called(function: CalledFunction | None) -> list[str | None]:
+    return [] if function is None else [function.name, function.arguments]
+
+
+def _address(image: Any) -> str:
+    link = image.get("image_url") if isinstance(image, dict) else None
+    url = link.get("url") if isinstance(link, dict) else None
+    return url if isinstance(url, str) else ""
+
+
+def _thoughts(details: list[Any] | None) -> str | None:
+    """Thoughts that are there in no other way: signed or sealed."""
+    return _json(details) if details else None
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

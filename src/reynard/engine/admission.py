@@ -1,0 +1,188 @@
+"""Letting a request in: the rules of the catalogue, the key's limits, the key's credits.
+
+What is taken here for a task is given back with its end, or when it comes to nothing before it is stored.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reynard.core import ids
+from reynard.core.catalogue import Price
+from reynard.core.errors import ModelNotSupported, PermissionDenied
+from reynard.core.forms import Options, Submission
+from reynard.core.generation import Generation
+from reynard.core.keys import Key
+from reynard.core.ledger import insufficient
+from reynard.core.limits import Allowance, Limits
+from reynard.core.pricing import estimate, reservation
+from reynard.core.task import NO_TERMS, Task, Terms
+from reynard.core.webhooks import check_callback_url
+from reynard.engine.files import Files
+from reynard.engine.routes import Routes
+from reynard.ports.clock import Chance, Clock
+from reynard.ports.limits import Limiter
+from reynard.ports.store import Store
+
+FREE: Final = Price()
+
+
+class Admitted(Struct, frozen=True):
+    """A request that was let in, as a task that is not stored yet; `tokens` are what it is expected to use."""
+
+    task: Task
+    generation: Generation
+    caller: Key
+    tokens: int
+    allowance: Allowance
+
+
+class _Taken(Struct, frozen=True):
+    """What a task holds of its key's limits and credits, in this process; `at`: since when (Unix seconds)."""
+
+    limits: Limits
+    tokens: int
+    credits: int
+    at: float
+
+
+class Admission:
+    """Takes and gives back. Credits that no hold in the store stands for yet are counted here."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        limiter: Limiter,
+        files: Files,
+        routes: Callable[[], Routes],
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
+        self._store = store
+        self._limiter = limiter
+        self._files = files
+        self._routes = routes
+        self._clock = clock
+        self._chance = chance
+        self._taken: dict[str, _Taken] = {}
+        self._held: Counter[str] = Counter()  # micro-credits of a key, beside the holds in the store
+
+    async def start(self) -> None:
+        """Counts the tasks that were there before this process."""
+        await self._limiter.restore(await self._store.unfinished())
+
+    async def admit(self, submission: Submission, caller: Key) -> Admitted:
+        """Raises what the request deserves: see `Routes.admitted`, `PermissionDenied`, `RateLimited`,
+        `InsufficientCredits`, `InvalidParam`.
+        """
+        named = await self._files.addressed(submission.generation, caller)
+        options = self._checked(submission.options, caller)
+        self._check_access(named.model, options, caller)
+        options = replace(
+            options, fallback_models=self._routes().fallbacks(named.model, options.fallback_models, caller)
+        )
+        generation = self._routes().admitted(named, submission.form, options.fallback_models)
+        tokens, credits_ = self._most(generation, options, caller)
+        task = self._task(submission, generation, options, caller, credits_)
+        allowance = await self._limiter.take(caller.id, caller.limits, tokens)
+        try:
+            await self._take(task, caller, tokens, allowance.at)
+        except BaseException:
+            await self._limiter.give_back(caller.id, caller.limits, tokens, allowance.at)
+            raise
+        return Admitted(task, generation, caller, tokens, allowance)
+
+    def stored(self, task: Task) -> None:
+        """The hold is in the store now, and no longer counted here."""
+        taken = self._taken.get(task.id)
+        if taken is not None and taken.credits:
+            self._let_go(task.key_id, taken.credits)
+            self._taken[task.id] = replace(taken, credits=0)
+
+    async def withdraw(self, admitted: Admitted) -> None:
+        """The task came to nothing: it was not stored."""
+        key_id = admitted.task.key_id
+        taken = self._taken.pop(admitted.task.id, None)
+        if taken is not None:
+            self._let_go(key_id, taken.credits)
+        await self._limiter.give_back(key_id, admitted.caller.limits, admitted.tokens, admitted.allowance.at)
+
+    async def ended(self, task: Task) -> None:
+        """The end of a task is kept."""
+        taken, bill = self._taken.pop(task.id, None), task.bill
+        if taken is not None:
+            self._let_go(task.key_id, taken.credits)
+            used = 0 if bill is None else bill.prompt_tokens + bill.completion_tokens
+            await self._limiter.correct(task.key_id, taken.limits, taken.tokens, used, taken.at)
+        await self._limiter.release(task.key_id)
+
+    async def _take(self, task: Task, caller: Key, tokens: int, at: float) -> None:
+        """Raises `InsufficientCredits`."""
+        credits_ = task.reserved if caller.limited else 0
+        if credits_:
+            left = (await self._store.account(caller.id)).balance - self._held[caller.id]
+            if left < credits_:
+                raise insufficient(credits_, left)
+            self._held[caller.id] += credits_
+        if credits_ or caller.limits.tpm is not None:
+            self._taken[task.id] = _Taken(caller.limits, tokens, credits_, at)
+
+    def _let_go(self, key_id: str, credits_: int) -> None:
+        self._held[key_id] -= credits_
+        if not self._held[key_id]:
+            del self._held[key_id]
+
+    def _checked(self, options: Options, caller: Key) -> Options:
+        if options.callback_url is not None:
+            check_callback_url(options.callback_url, "callback_url")
+        return options
+
+    def _check_access(self, model: str, options: Options, caller: Key) -> None:
+        catalogue = self._routes().catalogue
+        catalogue.find(model)
+        if not caller.may_use(model):
+            raise PermissionDenied(f"This key may not use the model `{model}`.", param="model")
+        for place, fallback in enumerate(options.fallback_models):
+            param = f"fallback_models[{place}]"
+            if catalogue.get(fallback) is None:
+                raise ModelNotSupported(f"The model `{fallback}` of `{param}` is not supported.", param=param)
+            if not caller.may_use(fallback):
+                raise PermissionDenied(f"This key may not use the model `{fallback}` of `{param}`.", param=param)
+
+    def _most(self, generation: Generation, options: Options, caller: Key) -> tuple[int, int]:
+        """The most that the request is expected to use, in tokens and in micro-credits, whichever model answers."""
+        catalogue = self._routes().catalogue
+        tokens = credits_ = 0
+        for name in (generation.model, *options.fallback_models):
+            model = catalogue.find(name)
+            if model.price == FREE and caller.limits.tpm is None:
+                continue
+            expected = estimate(generation, model)
+            tokens = max(tokens, expected.tokens)
+            credits_ = max(credits_, reservation(expected, model.price))
+        return tokens, credits_
+
+    def _task(
+        self, submission: Submission, generation: Generation, options: Options, caller: Key, reserved: int
+    ) -> Task:
+        now = self._clock.now()
+        callback_url = options.callback_url or caller.callback_url
+        terms = NO_TERMS
+        if options.fallback_models or callback_url is not None:
+            terms = Terms(fallback_models=options.fallback_models, callback_url=callback_url)
+        return Task(
+            id=ids.task_id(submission.form, now, self._chance.below),
+            key_id=caller.id,
+            model=generation.model,
+            form=submission.form,
+            sync=submission.sync,
+            stream=generation.stream,
+            created=now,
+            deadline=None if options.timeout_s is None else now + options.timeout_s,
+            terms=terms,
+            reserved=reserved,
+        )

@@ -1,0 +1,203 @@
+"""Places are taken turns for, and none is ever lost."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reynard.core.errors import Overloaded
+from reynard.engine.gate import FairGate
+
+
+def task(work: object) -> asyncio.Task[None]:
+    return asyncio.create_task(work)  # type: ignore[arg-type]
+
+
+async def turns(count: int = 3) -> None:
+    """Lets whatever is ready run."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_free_places_are_taken_at_once() -> None:
+    gate = FairGate(2)
+    fullness = []
+    for _ in range(2):
+        await gate.take("a")
+        fullness.append(gate.is_full)
+    gate.give_back()
+    assert [*fullness, gate.is_full] == [False, True, False]
+
+
+async def test_keys_take_turns_and_within_a_key_the_first_comes_first() -> None:
+    gate = FairGate(1)
+    seen: list[str] = []
+
+    async def call(name: str) -> None:
+        await gate.take(name[0])
+        seen.append(name)
+        gate.give_back()
+
+    await gate.take("x")
+    calls = [task(call(name)) for name in ("a1", "a2", "a3", "b1", "a4", "c1", "b2")]
+    await turns()
+    gate.give_back()
+    await asyncio.gather(*calls)
+    assert seen == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+    assert not gate.is_full
+
+
+async def test_ten_thousand_of_one_key_do_not_keep_another_waiting() -> None:
+    gate = FairGate(4)
+    for _ in range(4):
+        await gate.take("greedy")
+    crowd = [task(gate.take("greedy")) for _ in range(10_000)]
+    await turns()
+    other = task(gate.take("other"))
+    await turns()
+    assert gate.waiting == 10_001
+    gate.give_back()
+    gate.give_back()
+    await turns()
+    assert other.done()
+    assert sum(call.done() for call in crowd) == 1
+    for call in crowd:
+        call.cancel()
+    await asyncio.gather(*crowd, return_exceptions=True)
+    assert gate.waiting == 0
+
+
+async def test_who_is_cancelled_while_waiting_leaves_the_line() -> None:
+    gate = FairGate(1)
+    await gate.take("a")
+    first, second = task(gate.take("a")), task(gate.take("a"))
+    await turns()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert gate.waiting == 1
+    gate.give_back()
+    await second
+    gate.give_back()
+    assert not gate.is_full
+
+
+async def test_who_is_cancelled_in_the_moment_of_its_turn_gives_the_place_on() -> None:
+    gate = FairGate(1)
+    await gate.take("a")
+    first, second = task(gate.take("a")), task(gate.take("b"))
+    await turns()
+    gate.give_back()  # the first has it, and does not know yet
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert gate.is_full
+    gate.give_back()
+    assert not gate.is_full
+
+
+async def test_a_turn_is_not_spent_on_one_that_was_cancelled_and_does_not_know_yet() -> None:
+    gate = FairGate(1)
+    await gate.take("a")
+    first, second = task(gate.take("a")), task(gate.take("a"))
+    await turns()
+    first.cancel()
+    gate.give_back()
+    await second
+    await asyncio.gather(first, return_exceptions=True)
+    gate.give_back()
+    assert not gate.is_full
+    assert gate.waiting == 0
+
+
+async def test_no_more_wait_than_are_let() -> None:
+    gate = FairGate(1, most_waiting=1)
+    await gate.take("a")
+    waits = task(gate.take("a"))
+    await turns()
+    with pytest.raises(Overloaded) as refused:
+        await gate.take("b")
+    assert refused.value.retry_after_s == 1.0
+    gate.give_back()
+    await waits
+    gate.give_back()
+    await gate.take("b")
+
+
+@given(places=st.integers(1, 4), seed=st.integers(0, 2**32), steps=st.integers(1, 200))
+def test_whatever_happens_no_place_is_lost_and_none_is_given_twice(places: int, seed: int, steps: int) -> None:
+    chance = random.Random(seed)
+
+    async def schedule() -> None:
+        gate = FairGate(places)
+        held: Counter[str] = Counter()
+        calls: list[asyncio.Task[None]] = []
+        stays: list[asyncio.Event] = []
+
+        async def call(key_id: str, leaves: asyncio.Event) -> None:
+            await gate.take(key_id)
+            held[key_id] += 1
+            assert held.total() <= places
+            try:
+                await leaves.wait()
+            finally:
+                held[key_id] -= 1
+                gate.give_back()
+
+        for _ in range(steps):
+            match chance.randrange(5):
+                case 0 | 1:
+                    stays.append(asyncio.Event())
+                    calls.append(task(call(chance.choice("abc"), stays[-1])))
+                case 2 if calls:
+                    chance.choice(calls).cancel()
+                case 3 if stays:
+                    chance.choice(stays).set()
+                case _:
+                    await turns(chance.randrange(3))
+        await turns(5 + 3 * len(calls))  # a place may pass through all of them
+        live = sum(not call.done() for call in calls)
+        assert held.total() == min(places, live)  # nobody waits while there is a place
+        assert gate.waiting == live - held.total()
+        for stay in stays:
+            stay.set()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert [end for end in ends if isinstance(end, Exception)] == []
+        assert gate.waiting == 0
+        for _ in range(places):  # all of them are there
+            assert not gate.is_full
+            await gate.take("z")
+        assert gate.is_full
+
+    asyncio.run(schedule())
+
+
+@given(arrivals=st.lists(st.sampled_from("abcd"), min_size=1, max_size=40), cancelled=st.sets(st.integers(0, 39)))
+def test_between_two_turns_of_a_key_every_other_that_waits_has_one(arrivals: list[str], cancelled: set[int]) -> None:
+    async def schedule() -> None:
+        gate = FairGate(1)
+        seen: list[str] = []
+
+        async def call(key_id: str) -> None:
+            await gate.take(key_id)
+            seen.append(key_id)
+            gate.give_back()
+
+        await gate.take("z")
+        calls = [task(call(key_id)) for key_id in arrivals]
+        await turns()
+        for number in sorted(cancelled & set(range(len(calls)))):
+            calls[number].cancel()
+        await turns()
+        gate.give_back()
+        await asyncio.gather(*calls, return_exceptions=True)
+        left = Counter(key_id for number, key_id in enumerate(arrivals) if number not in cancelled)
+        assert Counter(seen) == left
+        while seen:  # round after round, each key once
+            turn, seen = seen[: len(left)], seen[len(left) :]
+            assert set(turn) == set(left)
+            left -= Counter(turn)
+
+    asyncio.run(schedule())
