@@ -23,8 +23,7 @@ from reynard.engine.failover import Failover, RetryPolicy
 from reynard.engine.health import Call
 from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.routes import Route, Routes
-from reynard.engine.walk import MOST_ATTEMPTS
-from reynard.engine.work import Work
+from reynard.engine.work import MOST_ATTEMPTS, Work
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest
 from reynard.providers.openai import OpenAICodec
 from reynard.testing.clock import FakeClock

@@ -84,14 +84,14 @@ class Health:
         self._calls += 1
         return Call(self._keys.pick(now), self._circuit.era)
 
-    def succeeded(self, call: Call, tokens: int) -> None:
+    def succeeded(self, call: Call, tokens: int, now: float) -> None:
         """It was answered whole, with so many tokens in all."""
         self._circuit = self._circuit.succeeded(call.era, self._channel.circuit)
         self.vitals.succeeded()
         if call.first_s is not None:
             self.vitals.started(call.first_s)
         if self._tokens is not None:
-            self._tokens.take(tokens, asyncio.get_running_loop().time())
+            self._tokens.take(tokens, now)
         self.last = None
 
     def failed(self, call: Call, failure: GenerationError, now: float) -> None:

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from reynard.core.chat import Completion
 from reynard.core.errors import GenerationError
 from reynard.core.generation import Generation
-from reynard.core.task import Attempt, Outcome
+from reynard.core.task import Outcome
 from reynard.engine import attempt
 from reynard.engine.delivery import Delivered, Delivery, Diverged, Outrun, Race
 from reynard.engine.health import Call
+from reynard.engine.lane import Lane
 from reynard.engine.media import Gathered
 from reynard.engine.routes import Route
 from reynard.engine.work import Sink, Work
@@ -25,9 +26,6 @@ PASSES_BY_ITSELF: Final = frozenset({"upstream_rate_limited", "upstream_error"})
 
 OF_THE_KEY: Final = frozenset({"upstream_rate_limited", "upstream_auth_failed"})
 """Another key of the same channel may do better at once."""
-
-MOST_ATTEMPTS: Final = 64
-"""Attempts that a journal keeps; the oldest go first."""
 
 
 class RetryPolicy(Struct, frozen=True):
@@ -44,19 +42,6 @@ class RetryPolicy(Struct, frozen=True):
 
 
 Again = Literal["now", "later", "never"]
-
-
-class Lane:
-    """One attempt: where it runs, and what it came to. With nothing of it all, the channel was closed to us."""
-
-    __slots__ = ("call", "completion", "failure", "outrun", "route")
-
-    def __init__(self, route: Route) -> None:
-        self.route = route
-        self.call: Call | None = None
-        self.completion: Completion | None = None
-        self.failure: Exception | None = None
-        self.outrun = False
 
 
 class Walk:
@@ -242,9 +227,9 @@ class Walk:
             lane.failure = failure
         finally:
             media.rest()
-            self._tell(lane, outcome)
-            if lane.call is not None or lane.failure is not None:
-                self._note(lane, outcome, started)
+            lane.tell_health(outcome)
+            if lane.was_tried:
+                journal.add(lane.attempt(outcome, self._identity.model, started, self._clock.now()))
 
     async def _answer(self, lane: Lane, media: Gathered, race: Race | None) -> Completion | None:
         """None if the channel is closed to us by the time that there is a place on it."""
@@ -276,40 +261,6 @@ class Walk:
             delivered=delivered,
             repeats=len(delivered) if delivered is not None and self._broken is not None else 0,
             race=race,
-        )
-
-    def _tell(self, lane: Lane, outcome: Outcome) -> None:
-        """The channel's health."""
-        health, call = lane.route.health, lane.call
-        if call is None:
-            return
-        if lane.completion is not None:
-            usage = lane.completion.usage
-            health.succeeded(call, 0 if usage is None else usage.total_tokens)
-        elif isinstance(lane.failure, GenerationError):
-            health.failed(call, lane.failure, self._now())
-        elif outcome == "outrun":
-            health.outrun(call, self._now())
-        else:
-            health.let_go(call)
-
-    def _note(self, lane: Lane, outcome: Outcome, started: float) -> None:
-        """One attempt more in the journal."""
-        attempts = self._work.journal.attempts
-        if len(attempts) == MOST_ATTEMPTS:
-            del attempts[0]
-        code = lane.failure.code if isinstance(lane.failure, GenerationError) else None
-        if outcome == "failed" and code is None:
-            code = "upstream_error"  # a defect of ours, which is told as one
-        attempts.append(
-            Attempt(
-                channel=lane.route.channel.name,
-                model=self._identity.model,
-                started=started,
-                ended=self._clock.now(),
-                outcome=outcome,
-                code=code,
-            )
         )
 
 
