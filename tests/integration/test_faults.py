@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 from tests.integration.test_answers import submit, wait_for
-from tests.processes import Gateway, Upstream, channel, events, running, text_request
+from tests.processes import FORGIVING, Gateway, Upstream, channel, events, running, text_request
 
 ALONE: dict[str, tuple[dict[str, Any], int, str]] = {
     "status 500": ({"fail": {"status": 500, "rate": 1}}, 502, "all_platforms_exhausted"),
@@ -30,12 +30,6 @@ STREAMED: dict[str, tuple[dict[str, Any], int, str]] = {
 OF_THE_REQUEST = {"status 400"}  # another channel would answer the same
 UNBEGUN = {*OF_THE_REQUEST, "nothing"}  # of which no part of an answer was handed out
 TIMEOUTS = "first_byte_timeout_s = 0.5\nidle_timeout_s = 0.5\nanswer_timeout_s = 0.5"
-FORGIVING = (
-    "circuit = { failures = 1000, share = 1.0, calls = 1000 }\n"
-    "retries = { floor = 1000 }\n"
-    "rests = { limited_s = 0.01, refused_s = 0.01 }\n"
-)
-"""Each test begins as if no other had been: what a channel remembers of its faults is in test_channels."""
 
 
 @pytest.fixture(scope="module")
