@@ -43,6 +43,12 @@ OPERATIONS = [
     "getFile",
     "deleteFile",
     "readFile",
+    "getCredits",
+    "getUsage",
+    "getSubscription",
+    "getBillingUsage",
+    "getSubscriptionV1",
+    "getBillingUsageV1",
     "healthz",
     "readyz",
 ]

@@ -11,6 +11,7 @@ from reynard import __version__
 COMMANDS: Final = {
     "serve": "reynard.cli.serve:serve",
     "keys": "reynard.cli.keys:keys",
+    "ledger": "reynard.cli.ledger:ledger",
     "ask": "reynard.cli.ask:ask",
     "tasks": "reynard.cli.tasks:tasks",
     "models": "reynard.cli.models:models",

@@ -9,8 +9,10 @@ from reynard.core.idempotency import Repeat, Repeated
 from reynard.core.keys import Key
 from reynard.core.task import Attempt, Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission, Admitted
 from reynard.engine.calls import Calls, Ticket
+from reynard.engine.endings import Endings
 from reynard.engine.files import Files
 from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
@@ -38,9 +40,11 @@ class Engine:
         worker: Worker,
         calls: Calls,
         admission: Admission,
+        endings: Endings,
         repeats: Repeats,
         access: Access,
         files: Files,
+        accounts: Accounts,
         routes: Callable[[], Routes],
         clock: Clock,
         policy: RunPolicy,
@@ -48,10 +52,12 @@ class Engine:
         self.access = access
         self.calls = calls
         self.files = files
+        self.accounts = accounts
         self._store = store
         self._chunks = chunks
         self._worker = worker
         self._admission = admission
+        self._endings = endings
         self._repeats = repeats
         self._routes = routes
         self._clock = clock
@@ -169,8 +175,7 @@ class Engine:
                 cancelled = self._after(task, Cancelled())
                 if not await self._store.save(cancelled):
                     continue  # it was claimed, or ended, just now
-                await self._admission.ended(cancelled)
-                await self._chunks.close_stream(task_id, cancelled=True)
+                await self._endings.follow(cancelled)
                 return cancelled
             if task.status is Status.CANCELLED and run is not None:
                 return task
@@ -191,25 +196,33 @@ class Engine:
         """
         batch = await self._chunks.read(task_id, offset, wait_s)
         if batch is None:
-            return await self._without_log(task_id)
+            return await self._without_log(task_id, offset, wait_s)
         run = self._worker.runs.get(task_id)
         if batch.chunks and run is not None:
             await self._worker.mark_read(run)
         return batch
 
-    async def _without_log(self, task_id: str) -> Batch:
-        """What to tell of a stream whose chunks are not here: that it has yet to begin, its end, or that it is past."""
+    async def _without_log(self, task_id: str, offset: int, wait_s: float) -> Batch:
+        """What to tell of a stream whose chunks are not in memory: what was written of it and its end, that it is past,
+        or that it has yet to begin."""
         task, _ = await self._stored(task_id)
-        match task.status:
-            case Status.COMPLETED:
-                raise StreamExpired(
-                    f"The stream of `{task_id}` is no longer kept. `GET /v1/tasks/{task_id}` has the result."
-                )
-            case Status.FAILED | Status.CANCELLED:
-                return Batch((), StreamEnd(0, task.error, task.status is Status.CANCELLED))
-            case _:
-                await self._chunks.open(task_id)
-                return Batch(())
+        if task.is_ended:
+            return await self._ended_stream(task, offset)
+        if task.read:  # its worker is gone, and nobody has found out yet: what was read of it must not begin anew
+            await asyncio.sleep(min(wait_s, POLL_S))
+        else:
+            await self._chunks.open(task_id)
+        return Batch(())
+
+    async def _ended_stream(self, task: Task, offset: int) -> Batch:
+        batch = await self._chunks.read(task.id, offset, 0.0) if await self._chunks.restore(task) else None
+        if batch is not None:
+            return batch
+        if task.status is Status.COMPLETED:
+            raise StreamExpired(
+                f"The stream of `{task.id}` is no longer kept. `GET /v1/tasks/{task.id}` has the result."
+            )
+        return Batch((), StreamEnd(0, task.error, task.status is Status.CANCELLED))
 
     def _live(self, task_id: str) -> Run | None:
         """The run of a task that is under way here; once it has ended, the store knows more."""

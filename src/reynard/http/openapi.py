@@ -10,12 +10,14 @@ from reynard.core.forms import FORMS, CustomForm
 from reynard.core.surfaces.messages import CountRequest, MessagesRequest, MessageView, TokenCount
 from reynard.core.surfaces.responses.answer import Response
 from reynard.core.surfaces.responses.request import ResponseForm
+from reynard.http.account import AccountView, BillingUsage, Subscription
 from reynard.http.base64_upload import Base64Form
 from reynard.http.errors import ErrorEnvelope
 from reynard.http.files import FileDeleted, FileDetails, FileList
 from reynard.http.models import AnthropicModel, AnthropicModels, ModelView, ModelViews, OpenAIModel, OpenAIModels
 from reynard.http.shapes import AnthropicError
 from reynard.http.uploads import FileView, UrlForm
+from reynard.http.usage import UsageReport
 from reynard.http.views import TaskList, TaskView
 
 REF: Final = "#/components/schemas/{name}"
@@ -80,6 +82,10 @@ def document() -> Json:
         MessageView,
         CountRequest,
         TokenCount,
+        AccountView,
+        Subscription,
+        BillingUsage,
+        UsageReport,
         AnthropicError,
         ErrorEnvelope,
     ]
@@ -148,6 +154,14 @@ def _paths() -> dict[str, Json]:
         "/v1/responses/{response_id}/input_items": {"get": _input_items()},
         "/v1/messages": {"post": _message()},
         "/v1/messages/count_tokens": {"post": _count()},
+        "/v1/account/credits": {
+            "get": _operation("getCredits", "The credits of this key", _json(AccountView), ("401", "503"))
+        },
+        "/v1/usage": {"get": _usage()},
+        "/dashboard/billing/subscription": {"get": _subscription("getSubscription")},
+        "/dashboard/billing/usage": {"get": _billing_usage("getBillingUsage")},
+        "/v1/dashboard/billing/subscription": {"get": _subscription("getSubscriptionV1")},
+        "/v1/dashboard/billing/usage": {"get": _billing_usage("getBillingUsageV1")},
         "/healthz": {"get": _open("healthz", "Whether the process lives")},
         "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
     }
@@ -334,6 +348,41 @@ def _list_files() -> Json:
         _parameter("after", "query", {"type": "string"}, "The id of the last file of the page before."),
     ]
     return _operation("listFiles", "List your files, newest first", _json(FileList), ("401", "422"), parameters)
+
+
+def _usage() -> Json:
+    day = {"type": "string", "format": "date"}
+    parameters = [
+        _parameter("from", "query", day, "The first day, in UTC; 30 days back if it is not given."),
+        _parameter("to", "query", day, "The last day; today if it is not given. A year at most."),
+        _parameter(
+            "group_by", "query", {"type": "string", "default": "day"}, "Any of `day`, `model`, `key`, by commas."
+        ),
+        _parameter("key", "query", {"type": "string"}, "With an admin key: only this one."),
+        _parameter("format", "query", {"type": "string", "enum": ["json", "csv"]}, "Or `Accept: text/csv`."),
+        _parameter(
+            "limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000}, "Rows a page."
+        ),
+        _parameter("page", "query", {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1}, "Which."),
+    ]
+    answer: Json = _json(UsageReport) | {"text/csv": {}}
+    failures = ("401", "403", "422", "503")
+    return _operation("getUsage", "What was used, by day, model and key", answer, failures, parameters)
+
+
+def _subscription(name: str) -> Json:
+    summary = "The credits of this key, as OpenAI's dashboard had them"
+    return _operation(name, summary, _json(Subscription), ("401", "503"))
+
+
+def _billing_usage(name: str) -> Json:
+    day = {"type": "string", "format": "date"}
+    parameters = [
+        _parameter("start_date", "query", day, "The first day of `daily_costs`; a hundred days are told at most."),
+        _parameter("end_date", "query", day, "The day after the last one."),
+    ]
+    summary = "What this key used, as OpenAI's dashboard had it"
+    return _operation(name, summary, _json(BillingUsage), ("401", "422", "503"), parameters)
 
 
 def _read_file() -> Json:

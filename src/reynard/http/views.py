@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from reynard.core.keys import Key
-from reynard.core.ledger import shown as shown_credits
+from reynard.core.ledger import Credits, in_credits
 from reynard.core.task import Attempt, Status, Task, progress, shown_status
 from reynard.engine.engine import Found
 
@@ -30,9 +30,9 @@ class TaskErrorView(Struct):
 class UsageView(Struct, kw_only=True, omit_defaults=True):
     """What the task holds of the key's credits, and in the end, what it used."""
 
-    credits_reserved: Raw
+    credits_reserved: Credits
     user_group: str
-    credits_used: Raw | UnsetType = UNSET
+    credits_used: Credits | UnsetType = UNSET
     prompt_tokens: int | UnsetType = UNSET
     completion_tokens: int | UnsetType = UNSET
     estimated: bool | UnsetType = UNSET
@@ -120,15 +120,10 @@ def _view(task: Task, result: bytes | None, now: float) -> TaskView:
 
 def _usage(task: Task, caller: Key) -> UsageView:
     bill = task.bill
-    usage = UsageView(credits_reserved=credits_of(0 if task.is_ended else task.reserved), user_group=caller.group)
+    usage = UsageView(credits_reserved=in_credits(0 if task.is_ended else task.reserved), user_group=caller.group)
     if task.is_ended:
-        usage.credits_used = credits_of(0 if bill is None else bill.cost)
+        usage.credits_used = in_credits(0 if bill is None else bill.cost)
     if bill is not None:
         usage.prompt_tokens, usage.completion_tokens = bill.prompt_tokens, bill.completion_tokens
         usage.estimated, usage.model, usage.served_by = bill.estimated, bill.model, bill.channel
     return usage
-
-
-def credits_of(amount: int) -> Raw:
-    """Micro-credits as a JSON number of credits, exact."""
-    return Raw(shown_credits(amount).encode())

@@ -1,7 +1,7 @@
 """The durable store: tasks, their generations and results, money, workers' leases, keys, files."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -11,6 +11,8 @@ from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry
 from reynard.core.task import Attempt, Status, Task
+
+UsageField = Literal["day", "model", "key"]
 
 
 class TaskFilter(Struct, frozen=True, kw_only=True):
@@ -69,6 +71,10 @@ class Tasks(Protocol):
         """The task and its result."""
         ...
 
+    async def generation(self, task_id: str) -> Generation | None:
+        """What is asked of a task that has not ended; None if it cannot be read, or is not kept."""
+        ...
+
     async def attempts(self, task_id: str) -> Sequence[Attempt]:
         """The upstream calls of an ended task, oldest first."""
         ...
@@ -118,6 +124,74 @@ class Ledger(Protocol):
 
     async def account(self, key_id: str) -> Account:
         """A key's credits; all zero for one that has no entries."""
+        ...
+
+
+class UsageFilter(Struct, frozen=True, kw_only=True):
+    """Days in UTC (`2026-11-21`), the last one too; `by`: what the rows are told apart by; `page` counts from 1."""
+
+    first: str
+    last: str
+    key_id: str | None = None  # None: all keys
+    by: frozenset[UsageField] = frozenset()
+    page: int = 1
+    limit: int = 1_000
+
+
+class UsageRow(Struct, frozen=True, kw_only=True):
+    """What ended tasks used; `cost` in micro-credits. What rows are not told apart by is None."""
+
+    day: str | None = None
+    model: str | None = None
+    key_id: str | None = None
+    tasks: int = 0
+    completed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: int = 0
+
+
+class UsagePage(Struct, frozen=True):
+    """Rows in order of day, model and key; `total` is of all pages."""
+
+    rows: list[UsageRow]
+    total: UsageRow
+    has_more: bool
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """What an audit found to be wrong with a key's credits, in words that name the entries."""
+
+    key_id: str
+    task_id: str | None = None
+    message: str
+
+
+Told = Callable[[int, int], None]
+"""Is told how far an audit is: so many of so many rows."""
+
+
+class Accounts(Protocol):
+    """The ledger, read: reports of any length, which keep nobody waiting."""
+
+    async def accounts(self) -> Mapping[str, Account]:
+        """Every key's credits; a key without entries is not there."""
+        ...
+
+    async def entries(self, key_id: str, limit: int) -> Sequence[Entry]:
+        """The key's newest entries, newest first."""
+        ...
+
+    async def usage(self, wanted: UsageFilter) -> UsagePage:
+        """What ended tasks used, added up."""
+        ...
+
+    def audit(self, told: Told) -> Iterator[Fault]:
+        """Adds up the whole ledger, as it is at this moment, and compares: entries with accounts, holds with their ends
+        and with the tasks, costs with bills and usage. Reads as it is iterated, also while a gateway runs.
+
+        Entries that were folded into a `carry` are taken as it has them.
+        """
         ...
 
 
@@ -196,7 +270,66 @@ class Files(Protocol):
         ...
 
 
-class Store(Tasks, Ledger, Workers, Keys, Files, Protocol):
+class ChunkRow(Struct, frozen=True):
+    """Chunks (JSON without line breaks) of one stream that follow each other; `first` is the number of the first."""
+
+    task_id: str
+    first: int
+    chunks: Sequence[bytes]
+
+
+class ChunkRows(Protocol):
+    """The chunks of streams, for a chunk log that is written behind (or before) what it delivers."""
+
+    async def write_chunks(self, rows: Sequence[ChunkRow], now: float) -> None:
+        """Keeps rows of any number of streams, all or none. One of the same stream and number is replaced."""
+        ...
+
+    async def has_chunks(self, task_id: str) -> bool:
+        """Whether there are rows of the stream."""
+        ...
+
+    async def read_chunks(self, task_id: str, first: int) -> list[bytes]:
+        """A page of the stream's chunks from number `first` on, where a row must begin; empty at the end.
+
+        What does not follow without a gap is not there.
+        """
+        ...
+
+    async def drop_chunks(self, task_id: str) -> None:
+        """The stream's rows are gone."""
+        ...
+
+
+class Retention(Protocol):
+    """What is past its time goes, a batch of at most `limit` at a time; each method returns how many it was, 0 when
+    none is left. A batch is one transaction, and of a bounded size in bytes too: nobody waits long behind it."""
+
+    async def sweep_tasks(self, before: float, limit: int) -> int:
+        """Tasks that ended by `before` (Unix seconds), with what was delivered of them. One that is still to be
+        delivered stays. Their ledger entries and usage stay."""
+        ...
+
+    async def sweep_results(self, before: float, limit: int) -> int:
+        """The results of tasks that ended by `before`; the tasks stay."""
+        ...
+
+    async def sweep_chunks(self, before: float, limit: int) -> int:
+        """Rows of streams that were begun by `before`, and whose task ended by then or is gone."""
+        ...
+
+    async def sweep_repeats(self, before: float, limit: int) -> int:
+        """Idempotency-Keys that were first used by `before`."""
+        ...
+
+    async def fold_ledger(self, before: float, limit: int) -> int:
+        """Ledger entries made by `before`, but for holds that have no end yet: a key's are replaced by one `carry` of
+        their sums, so that its entries still add up to its balance and to what it used. Those behind a younger one may
+        wait for it."""
+        ...
+
+
+class Store(Tasks, Ledger, Accounts, Workers, Keys, Files, ChunkRows, Retention, Protocol):
     """One back-end for all of it."""
 
     async def close(self) -> None:
