@@ -49,6 +49,11 @@ OPERATIONS = [
     "getBillingUsage",
     "getSubscriptionV1",
     "getBillingUsageV1",
+    "listDeliveries",
+    "getDelivery",
+    "redeliver",
+    "getWebhookSecret",
+    "rotateWebhookSecret",
     "healthz",
     "readyz",
 ]

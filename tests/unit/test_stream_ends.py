@@ -25,6 +25,7 @@ from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.recovery import Recovery
 from reynard.engine.routes import Routes
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.work import Sink, Work
 from reynard.engine.worker import Worker
 from reynard.ports.chunks import Batch, StreamEnd
@@ -97,11 +98,12 @@ async def test_an_end_on_disk_has_all_its_chunks_there(
         store=store,
         limiter=MemoryLimiter(clock),
         files=cast("Files", None),
+        webhooks=cast("Webhooks", None),
         routes=lambda: ROUTES,
         clock=clock,
         chance=cast("Chance", None),
     )
-    endings, billing, policy = Endings(admission, chunks), Billing(lambda: ROUTES), RunPolicy()
+    endings, billing, policy = Endings(admission, chunks, cast("Webhooks", None)), Billing(lambda: ROUTES), RunPolicy()
     worker = Worker(
         "worker-a",
         store=store,
@@ -144,7 +146,10 @@ async def test_a_stream_that_was_read_does_not_begin_anew_before_its_worker_is_m
         worker=cast("Worker", SimpleNamespace(runs={})),
         clock=clock,
         policy=RunPolicy(),
-        **dict.fromkeys(("calls", "admission", "endings", "repeats", "access", "files", "routes"), cast("Any", None)),
+        **dict.fromkeys(
+            ("calls", "admission", "endings", "repeats", "access", "files", "accounts", "webhooks", "routes"),
+            cast("Any", None),
+        ),
     )
     for task in (read, unread):
         assert await engine.read(task.id, 0, 0.0) == Batch(())

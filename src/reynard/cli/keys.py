@@ -15,6 +15,7 @@ from reynard.core import keys as made
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry, shown
 from reynard.core.limits import Limits
+from reynard.core.webhooks import check_callback_url
 from reynard.ports.store import Store
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -52,6 +53,7 @@ def keys() -> None:
 @click.option("--models", help="The only models it may use, separated by commas.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts, as 30d.")
 @click.option("--group", default="default", help="A word that groups keys; tasks carry it.")
+@click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody.")
 @click.option("--admin", is_flag=True, help="It may administer the gateway.")
 @click.option("--credits", "granted", type=CreditAmount(), help="What it may use up, as 25; else no limit.")
 @limit_options
@@ -62,6 +64,7 @@ def create(
     models: str | None,
     expires: float | None,
     group: str,
+    callback_url: str | None,
     admin: bool,
     granted: int | None,
     as_json: bool,
@@ -80,12 +83,14 @@ def create(
     if granted is not None and granted < 0:
         raise click.BadParameter("a new key cannot owe anything", param_hint="--credits")
     clock = SystemClock()
+    callback = _receiver(callback_url, config_file)
     bound = None if models is None else tuple(filter(None, models.split(",")))
     end = None if expires is None else clock.now() + expires
     fields = {
         "models": bound,
         "expires": end,
         "group": group,
+        "callback_url": callback,
         "admin": admin,
         "limited": granted is not None,
         "limits": limits_with(Limits(), limits),
@@ -156,6 +161,7 @@ def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) 
 @click.option("--models", help="The only models it may use, separated by commas; `all` for all.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts from now, as 30d; `never`.")
 @click.option("--group", help="A word that groups keys.")
+@click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody; `none`.")
 @click.option("--limited/--unlimited", default=None, help="Whether its balance must cover what it asks for.")
 @limit_options
 @shared.store_options
@@ -165,6 +171,7 @@ def update(
     models: str | None,
     expires: float | None,
     group: str | None,
+    callback_url: str | None,
     limited: bool | None,
     config_file: str | None,
     data: str | None,
@@ -182,6 +189,8 @@ def update(
         changes["models"] = None if models == "all" else tuple(filter(None, models.split(",")))
     if _was_given("expires"):
         changes["expires"] = None if expires is None else now() + expires
+    if callback_url is not None:
+        changes["callback_url"] = _receiver(callback_url, config_file)
     change(
         *(config_file, data, key_id),
         lambda key: replace(key, **changes, limits=limits_with(key.limits, limits)),
@@ -255,10 +264,19 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
         click.echo(secret)
 
 
+def _receiver(url: str | None, config_file: str | None) -> str | None:
+    """A `--callback-url`, by the rules of the settings. Raises `InvalidParam`."""
+    if url is None or url == "none":
+        return None
+    private = shared.load(config_file).webhooks.allow_private_networks
+    check_callback_url(url, "--callback-url", private=private)
+    return url
+
+
 def _shown(key: Key, account: Account) -> dict[str, Any]:
     """A key without what is secret, times and credits as people read them."""
     fields = {name: value for name, value in msgspec.structs.asdict(key).items() if name not in NOT_SHOWN}
-    for name in ("created", "expires", "revoked"):
+    for name in ("created", "expires", "revoked", "rotated"):
         if fields[name] is not None:
             fields[name] = datetime.datetime.fromtimestamp(fields[name], datetime.UTC).isoformat(timespec="seconds")
     return {**fields, **msgspec.structs.asdict(key.limits), "state": _state(key), **credits_of(account)}

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "ledger": "reynard.cli.ledger:ledger",
     "ask": "reynard.cli.ask:ask",
     "tasks": "reynard.cli.tasks:tasks",
+    "webhooks": "reynard.cli.webhooks:webhooks",
     "models": "reynard.cli.models:models",
     "doctor": "reynard.cli.doctor:doctor",
     "config": "reynard.cli.config:config",

@@ -51,10 +51,10 @@ def on_store(config_file: str | None, data: str | None, work: Callable[[Store], 
 
 async def found(store: Keys, key_id: str) -> Key:
     """The key. Raises `KeyNotFound`."""
-    for key in await store.list_keys():
-        if key.id == key_id:
-            return key
-    raise KeyNotFound(f"there is no key {key_id}; `reynard keys list` shows them")
+    key = await store.find_key(key_id)
+    if key is None:
+        raise KeyNotFound(f"there is no key {key_id}; `reynard keys list` shows them")
+    return key
 
 
 def change(config_file: str | None, data: str | None, key_id: str, changed: Callable[[Key], Key]) -> None:

@@ -17,6 +17,7 @@ from reynard.engine.files import Files
 from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
 from reynard.engine.run import Run
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.work import Journal
 from reynard.engine.worker import Worker
 from reynard.ports.chunks import Batch, ChunkLog, StreamEnd
@@ -45,6 +46,7 @@ class Engine:
         access: Access,
         files: Files,
         accounts: Accounts,
+        webhooks: Webhooks,
         routes: Callable[[], Routes],
         clock: Clock,
         policy: RunPolicy,
@@ -53,6 +55,7 @@ class Engine:
         self.calls = calls
         self.files = files
         self.accounts = accounts
+        self.webhooks = webhooks
         self._store = store
         self._chunks = chunks
         self._worker = worker

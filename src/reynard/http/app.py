@@ -29,6 +29,7 @@ from reynard.http import (
     tasks,
     uploads,
     usage,
+    webhooks,
 )
 from reynard.http.bodies import Room
 from reynard.http.presence import ClientGone
@@ -84,6 +85,11 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/dashboard/billing/usage", account.read_billing_usage, methods=["GET"]),
     Route("/v1/dashboard/billing/subscription", account.read_subscription, methods=["GET"]),
     Route("/v1/dashboard/billing/usage", account.read_billing_usage, methods=["GET"]),
+    Route("/v1/webhooks/deliveries", webhooks.list_deliveries, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}", webhooks.get_delivery, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}/redeliver", webhooks.redeliver, methods=["POST"]),
+    Route("/v1/webhooks/secret", webhooks.get_secret, methods=["GET"]),
+    Route("/v1/webhooks/secret/rotate", webhooks.rotate_secret, methods=["POST"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
     Route("/openapi.json", described.openapi_json, methods=["GET"]),

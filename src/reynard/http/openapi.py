@@ -18,7 +18,8 @@ from reynard.http.models import AnthropicModel, AnthropicModels, ModelView, Mode
 from reynard.http.shapes import AnthropicError
 from reynard.http.uploads import FileView, UrlForm
 from reynard.http.usage import UsageReport
-from reynard.http.views import TaskList, TaskView
+from reynard.http.views import TaskEvent, TaskList, TaskView
+from reynard.http.webhooks import DeliveryDetails, DeliveryList, DeliveryView, SecretList
 
 REF: Final = "#/components/schemas/{name}"
 Json = dict[str, Any]
@@ -76,6 +77,11 @@ def document() -> Json:
         FileDeleted,
         Base64Form,
         UrlForm,
+        TaskEvent,
+        DeliveryView,
+        DeliveryDetails,
+        DeliveryList,
+        SecretList,
         AnthropicModel,
         AnthropicModels,
         MessagesRequest,
@@ -100,6 +106,7 @@ def document() -> Json:
         },
         "security": [{"key": []}, {"x-api-key": []}],
         "paths": _paths(),
+        "webhooks": {"taskEnded": {"post": _task_ended()}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -144,6 +151,32 @@ def _paths() -> dict[str, Json]:
             ),
         },
         "/files/{token}/{name}": {"get": _read_file()},
+        "/v1/webhooks/deliveries": {"get": _list_deliveries()},
+        "/v1/webhooks/deliveries/{delivery_id}": {
+            "get": _operation(
+                "getDelivery",
+                "A delivery of a webhook, and what was tried",
+                _json(DeliveryDetails),
+                ("401", "404"),
+                [_delivery_id()],
+            )
+        },
+        "/v1/webhooks/deliveries/{delivery_id}/redeliver": {
+            "post": _operation(
+                "redeliver", "Deliver once more", _json(DeliveryView), ("401", "404", "503"), [_delivery_id()]
+            )
+        },
+        "/v1/webhooks/secret": {
+            "get": _operation("getWebhookSecret", "What your webhooks are signed with", _json(SecretList), ("401",))
+        },
+        "/v1/webhooks/secret/rotate": {
+            "post": _operation(
+                "rotateWebhookSecret",
+                "A new secret; the one before signs as well for a day",
+                _json(SecretList),
+                ("401", "503"),
+            )
+        },
         "/v1/responses": {"post": _respond()},
         "/v1/responses/{response_id}": {"get": _response()},
         "/v1/responses/{response_id}/cancel": {
@@ -342,6 +375,37 @@ def _form() -> Json:
     return {"multipart/form-data": {"schema": schema}}
 
 
+def _list_deliveries() -> Json:
+    states = ["pending", "delivered", "failed"]
+    parameters = [
+        _parameter("task_id", "query", {"type": "string"}, "Only that of this task."),
+        _parameter("state", "query", {"type": "string", "enum": states}, "Only deliveries in this state."),
+        _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "How many."),
+        _parameter("after", "query", {"type": "string"}, "The id of the last delivery of the page before."),
+    ]
+    summary = "List the deliveries of your webhooks, newest first"
+    return _operation("listDeliveries", summary, _json(DeliveryList), ("401", "422"), parameters)
+
+
+def _task_ended() -> Json:
+    """What is posted to a `callback_url` (Standard Webhooks 1.0)."""
+    names = {
+        "webhook-id": "The same for every try of a delivery.",
+        "webhook-timestamp": "When it was sent, in Unix seconds.",
+        "webhook-signature": "`v1,` and a signature in base64; two of them, with a space between, after a rotation.",
+    }
+    return {
+        "operationId": "taskEnded",
+        "summary": "A task with a `callback_url` has ended",
+        "security": [],
+        "parameters": [
+            {**_parameter(name, "header", {"type": "string"}, said), "required": True} for name, said in names.items()
+        ],
+        "requestBody": {"required": True, "content": _json(TaskEvent)},
+        "responses": {"2XX": {"description": "Taken. With anything else it is sent again; 410 ends it."}},
+    }
+
+
 def _list_files() -> Json:
     parameters = [
         _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Files a page."),
@@ -421,6 +485,10 @@ def _answers(content: Json, failures: tuple[str, ...]) -> Json:
 
 def _task_id() -> Json:
     return _parameter("task_id", "path", {"type": "string"}, "The task's id.")
+
+
+def _delivery_id() -> Json:
+    return _parameter("delivery_id", "path", {"type": "string"}, "The delivery's id, which is the `webhook-id`.")
 
 
 def _idempotency() -> Json:

@@ -1,7 +1,8 @@
 """How a task looks to its owner: the ten documented keys, always (spec sections 2.1 and 2.4)."""
 
+import datetime
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -77,6 +78,14 @@ class TaskList(Struct, kw_only=True):
     has_more: bool
 
 
+class TaskEvent(Struct, kw_only=True):
+    """The body of a webhook: a task has ended, at `timestamp` (ISO 8601, UTC)."""
+
+    type: Literal["generation.completed", "generation.failed", "generation.cancelled"]
+    timestamp: str
+    data: TaskView
+
+
 def submitted(task: Task) -> bytes:
     """The answer to a submit; the same for one that is repeated later."""
     return msgspec.json.encode(_view(replace(task, status=Status.PENDING, started=None, error=None), None, 0.0))
@@ -85,6 +94,16 @@ def submitted(task: Task) -> bytes:
 def queried(found: Found, caller: Key, now: float) -> bytes:
     """The answer to a query."""
     return msgspec.json.encode(view(found, caller, now))
+
+
+def event(task: Task, result: bytes | None, key: Key) -> bytes:
+    """The body of a webhook. A task does not change after its end, so every try of it has the same bytes."""
+    ended = task.created if task.ended is None else task.ended
+    kind: Any = f"generation.{task.status.value}"
+    timestamp = datetime.datetime.fromtimestamp(ended, datetime.UTC).isoformat(timespec="microseconds")
+    return msgspec.json.encode(
+        TaskEvent(type=kind, timestamp=timestamp.replace("+00:00", "Z"), data=view((task, result), key, ended))
+    )
 
 
 def with_attempts(shown: TaskView, attempts: Sequence[Attempt]) -> None:

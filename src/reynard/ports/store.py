@@ -1,4 +1,4 @@
-"""The durable store: tasks, their generations and results, money, workers' leases, keys, files."""
+"""The durable store: tasks, their generations and results, money, workers' leases, keys, files, deliveries."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol
@@ -11,6 +11,7 @@ from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry
 from reynard.core.task import Attempt, Status, Task
+from reynard.core.webhooks import Delivery, State, Try
 
 UsageField = Literal["day", "model", "key"]
 
@@ -222,6 +223,10 @@ class Keys(Protocol):
         """The key whose secret has this digest."""
         ...
 
+    async def find_key(self, key_id: str) -> Key | None:
+        """The key of an id."""
+        ...
+
     async def list_keys(self) -> Sequence[Key]:
         """All keys, oldest first."""
         ...
@@ -267,6 +272,56 @@ class Files(Protocol):
 
     async def expired_files(self, now: float, limit: int) -> list[File]:
         """Files whose time is over, those that expired first coming first."""
+        ...
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """Newest first; `key_id` None: of all keys; `after` is the id of the last delivery of the page before."""
+
+    key_id: str | None
+    task_id: str | None = None
+    state: State | None = None
+    after: str | None = None
+    limit: int = 20
+
+
+class DeliveryPage(Struct, frozen=True):
+    """Deliveries, newest first; `has_more`: there are older ones."""
+
+    deliveries: list[Delivery]
+    has_more: bool
+
+
+class Deliveries(Protocol):
+    """The outbox of webhooks. A delivery comes in with the end of its task (`Tasks.save`)."""
+
+    async def due_deliveries(self, start: tuple[float, str], now: float, limit: int) -> list[Delivery]:
+        """Pending ones that are due, in the order of (due, id), from behind `start` on."""
+        ...
+
+    async def next_delivery_due(self, now: float) -> float | None:
+        """When the first of the pending ones that are not due yet will be."""
+        ...
+
+    async def record_try(self, delivery: Delivery, tried: Try, *, was: Delivery) -> bool:
+        """A try, and what it made of `was`, in one commit. False, and only the try is kept, if `was` was changed
+        since: somebody wants it delivered once more."""
+        ...
+
+    async def put_back(self, delivery: Delivery) -> bool:
+        """The delivery as it is now, in place of the one of its id; False if there is none."""
+        ...
+
+    async def find_delivery(self, delivery_id: str) -> Delivery | None:
+        """The delivery of an id."""
+        ...
+
+    async def tries(self, delivery_id: str, limit: int) -> list[Try]:
+        """The last ones of a delivery, oldest first."""
+        ...
+
+    async def list_deliveries(self, wanted: DeliveryFilter) -> DeliveryPage:
+        """At most `wanted.limit`, newest first."""
         ...
 
 
@@ -329,7 +384,7 @@ class Retention(Protocol):
         ...
 
 
-class Store(Tasks, Ledger, Accounts, Workers, Keys, Files, ChunkRows, Retention, Protocol):
+class Store(Tasks, Ledger, Accounts, Workers, Keys, Files, Deliveries, ChunkRows, Retention, Protocol):
     """One back-end for all of it."""
 
     async def close(self) -> None:

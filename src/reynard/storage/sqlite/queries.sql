@@ -219,6 +219,50 @@ SELECT iif(:day, day, NULL), iif(:model, model, NULL), iif(:key, key_id, NULL),
  GROUP BY 1, 2, 3
  ORDER BY 1, 2, 3
  LIMIT :limit + 1 OFFSET :skipped;
+-- name: due_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE state = 'pending' AND (due, id) > (?, ?) AND due <= ?
+ ORDER BY due, id
+ LIMIT ?;
+
+-- name: next_delivery_due
+SELECT min(due) FROM deliveries WHERE state = 'pending' AND due > ?;
+
+-- name: settle_delivery
+UPDATE deliveries SET state = ?, attempt = ?, due = ?
+ WHERE id = ? AND state = ? AND attempt = ? AND due = ?;
+
+-- name: put_back_delivery
+UPDATE deliveries SET state = ?, attempt = ?, due = ? WHERE id = ?;
+
+-- name: add_try
+INSERT INTO delivery_log (delivery_id, at, status, error, took_ms) VALUES (?, ?, ?, ?, ?);
+
+-- name: find_delivery
+SELECT id, task_id, key_id, url, created, due, state, attempt FROM deliveries WHERE id = ?;
+
+-- name: tries
+SELECT at, status, error, took_ms FROM delivery_log WHERE delivery_id = ? ORDER BY seq DESC LIMIT ?;
+
+-- name: list_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE key_id = :key_id
+   AND (:task_id IS NULL OR task_id = :task_id)
+   AND (:state IS NULL OR state = :state)
+   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
+ ORDER BY created DESC, id DESC
+ LIMIT :limit + 1;
+
+-- name: list_all_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE (:task_id IS NULL OR task_id = :task_id)
+   AND (:state IS NULL OR state = :state)
+   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
+ ORDER BY created DESC, id DESC
+ LIMIT :limit + 1;
 
 -- name: write_chunks
 INSERT INTO chunks (task_id, first, body, written) VALUES (?, ?, ?, ?)
