@@ -116,7 +116,7 @@ def test_an_attempt_is_counted_with_its_times() -> None:
 def test_webhooks_and_files_are_counted() -> None:
     metrics = Metrics()
     for state in ("pending", "pending", "delivered"):
-        metrics.delivered(state)  # type: ignore[arg-type]
+        metrics.delivered(state)
     metrics.uploaded(7)
     found = read(metrics.text().decode())
     assert found.value("reynard_webhook_tries_total", state="pending") == 2
