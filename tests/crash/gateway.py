@@ -156,8 +156,8 @@ class Death:
         text = self._orders.read_bytes()
         if text != self._text:
             self._text = text
-            self._order = msgspec.json.decode(text, type=Order)
-            self._left, self._reached = self._order.nth, 0
+            self._order = msgspec.json.decode(text, type=Order | None)
+            self._left, self._reached = 0 if self._order is None else self._order.nth, 0
         return None if self._order is None else BOUNDARIES[self._order.boundary]
 
     def _come(self) -> None:

@@ -50,8 +50,8 @@ class Rounds:
             check(gateway, self.crowd)
 
     def _round(self) -> None:
-        """One life of a gateway: what the one before left is checked, but for a third of the times, when this one has
-        no time for it; sometimes it is killed while it starts."""
+        """One life of a gateway. What was told before is checked in two of three, the others have no time for that;
+        some are killed while they start."""
         self._upstream.behave(**PACE, seed=self.kills)
         if self._crowd is not None and self._draw.random() < 0.1:
             dies_while_it_starts(self._folder, self._upstream, life_s=self._draw.uniform(0, 0.2))
