@@ -30,7 +30,7 @@ MODELS = {
 
 def config(upstream: Upstream) -> str:
     """Channels to one that is quick, one that breaks off half of its streams, and one that takes its time."""
-    rows = ["[webhooks]\nallow_private_networks = true\n"]
+    rows = ["[webhooks]\nallow_private_networks = true\n[chunks]\nretention_s = 86_400\n"]
     for model, told in MODELS.items():
         rows.append(
             f'[[channels]]\nname = "{model}"\ndialect = "openai"\nbase_url = "{upstream.url}/v1"\nconcurrency = 512\n'
