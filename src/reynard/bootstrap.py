@@ -33,15 +33,17 @@ from reynard.engine.files import FileLimits, Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.repeats import Repeats
+from reynard.engine.retention import Retention
 from reynard.engine.routes import Route, Routes
 from reynard.engine.worker import Worker
-from reynard.http import app, server
+from reynard.http import app, door, server
 from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
 from reynard.providers import http as upstream
 from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import Auth, auth_of
+from reynard.providers.discreet import DiscreetCodec, told_to_nobody
 from reynard.providers.fetcher import FetchRules, GuardedFetcher
 from reynard.providers.gemini import GeminiCodec
 from reynard.providers.gemini.files import GeminiUploader
@@ -50,12 +52,15 @@ from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
 from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.chunks_written import WriteFirstChunkLog, WrittenChunkLog
 from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.sqlite import SQLiteStore
+from reynard.storage.sqlite.store import BUSY_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
 STORE_FILE: Final = "reynard.db"
+STORE_TIMEOUT_S: Final = 1.0  # who waits for a store that somebody else has locked is told so soon
 LOCK_FILE: Final = "reynard.lock"
 FILES_FOLDER: Final = "files"
 EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 it is compared with, not listened on
@@ -136,7 +141,7 @@ class Wiring:
 
     def _route(self, channel: Channel, found: Sequence[str]) -> Route | None:
         """The way to a channel; None for the local model where it is not installed."""
-        codec = CODECS[channel.dialect]
+        codec: Codec = CODECS[channel.dialect]
         if channel.dialect == "simulated":
             return Route(channel, codec, SimulatedTransport(channel.simulate, self._chance))
         pool = self._pool(channel.connect_timeout_s)
@@ -145,6 +150,7 @@ class Wiring:
             if path is None:
                 return None
             return Route(channel, codec, LocalTransport(pool, path, channel.name, self._chance))
+        codec = DiscreetCodec(codec, told_to_nobody(channel, found))
         auth = auth_of(channel, found, self._clock)
         transport = upstream.HTTPTransport(pool, channel.base_url, auth)
         return Route(channel, codec, transport, self._uploader(channel, found, auth))
@@ -198,10 +204,10 @@ def locked(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def open_store(data_dir: Path) -> SQLiteStore:
+def open_store(data_dir: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> SQLiteStore:
     """The store of a data directory."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    return SQLiteStore(data_dir / STORE_FILE)
+    return SQLiteStore(data_dir / STORE_FILE, busy_timeout_s=busy_timeout_s)
 
 
 def open_blobs(settings: Settings, environment: Mapping[str, str]) -> Blobs:
@@ -218,7 +224,7 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
     data_dir = Path(settings.server.data_dir)
     with locked(data_dir):
         blobs = open_blobs(settings, environment)
-        store = open_store(data_dir)
+        store = open_store(data_dir, busy_timeout_s=STORE_TIMEOUT_S)
         await store.retire_all()  # the lock is ours: whoever held a lease here is dead
         first_key = await _first_key(store, clock, chance)
         wiring = Wiring(environment, jobs, demo=demo)
@@ -233,6 +239,10 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         )
         await engine.start()
         engine.files.start()
+        retention = Retention(
+            store=store, clock=clock, jobs=jobs, periods=settings.retention, chunks_s=settings.chunks.retention_s
+        )
+        retention.start()
         try:
             yield Gateway(engine, application, wiring, first_key)
         finally:
@@ -287,12 +297,17 @@ async def serve(
 
     `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `CannotListen`.
     """
+    most_connections = door.most_connections(door.raise_descriptors())
     bound = server.listen(settings.server.host, settings.server.port)
     host, port = bound.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     settings = _addressed(settings, address, port)
     async with gateway(settings, environment, demo=demo) as running:
-        http = server.Server(running.application, drain_s=settings.server.drain_s)
+        http = server.Server(
+            running.application,
+            drain_s=settings.server.drain_s,
+            max_connections=settings.server.max_connections or most_connections,
+        )
         stopping = asyncio.Event()
         _handle_signals(http, stopping, lambda: reload.now(running.wiring))
         jobs = Jobs()
@@ -346,12 +361,8 @@ def _engine(
     chance: SystemChance,
     jobs: Jobs,
 ) -> Engine:
-    chunks = MemoryChunkLog(
-        clock,
-        retention_s=settings.chunks.retention_s,
-        max_bytes=settings.chunks.max_bytes,
-        max_stream_bytes=settings.chunks.max_stream_bytes,
-    )
+    chunks = chunk_log(settings, store, clock)
+    jobs.start(chunks.keep_writing())
     fetcher = guarded_fetcher(settings)
     files = Files(
         store=store,
@@ -412,6 +423,23 @@ def _engine(
         routes=lambda: wiring.routes,
         clock=clock,
         policy=policy,
+    )
+
+
+def chunk_log(settings: Settings, store: SQLiteStore, clock: SystemClock) -> WrittenChunkLog:
+    """Streams in memory, whose chunks outlive the process in the store."""
+    kept = settings.chunks
+    memory = MemoryChunkLog(
+        clock, retention_s=kept.retention_s, max_bytes=kept.max_bytes, max_stream_bytes=kept.max_stream_bytes
+    )
+    log_of = WriteFirstChunkLog if kept.write_first else WrittenChunkLog
+    return log_of(
+        memory,
+        store,
+        clock,
+        write_delay_s=kept.write_delay_ms / 1_000,
+        retention_s=kept.retention_s,
+        max_bytes=kept.max_bytes,
     )
 
 

@@ -1,3 +1,4 @@
+import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator
@@ -57,6 +58,27 @@ class TestSQLiteStore(StoreConformance):
         await opened.insert(new_task(1), GENERATION)
         assert await opened.find(new_task(1).id) is not None
         await opened.close()
+
+    async def test_what_fails_half_way_leaves_nothing_and_harms_nobody(self, store: SQLiteStore) -> None:
+        def half(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO workers (id, lease_until) VALUES ('half', 1)")
+            raise ValueError("the other half")
+
+        async def whole(number: int) -> None:
+            await store.insert(new_task(number), GENERATION)
+
+        outcomes = await asyncio.gather(
+            whole(1), store._writer.run(half), whole(2), whole(1), whole(3), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [
+            type(None),
+            ValueError,
+            type(None),
+            sqlite3.IntegrityError,
+            type(None),
+        ]
+        assert sum((await store.pending()).values()) == 3
+        assert store._reading.execute("SELECT count(*) FROM workers").fetchone() == (0,)
 
     async def test_pages_that_large_tasks_left_are_given_back_bit_by_bit(self, path: Path) -> None:
         opened = SQLiteStore(path)

@@ -252,6 +252,8 @@ def test_a_fault_is_told_with_the_line_of_its_key(file: Path, text: str, line: i
         (LAB + 'path = "/{modle}"\n', "channels[1].path", "{model}"),
         (LAB + 'path = "v1"\n', "channels[1].path", "begin with /"),
         (LAB + 'path = "/{"\n', "channels[1].path", "{model}"),
+        ("[retention]\ntasks_s = 34560001\n", "retention.tasks_s", "must not exceed ledger_s"),
+        ("[retention]\nledger_s = 5\n", "retention.ledger_s", "must not exceed ledger_s"),
     ],
 )
 def test_a_contradiction_is_told(file: Path, text: str, key: str, problem: str) -> None:

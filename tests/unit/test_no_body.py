@@ -37,7 +37,7 @@ class App:
 async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, int]]:
     monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.2)
     app, socket = App(), server.listen("127.0.0.1", 0)
-    running = Server(app, drain_s=1)
+    running = Server(app, drain_s=1, max_connections=100)
     task = asyncio.ensure_future(running.serve(sockets=[socket]))
     await running.listening.wait()
     yield app, socket.getsockname()[1]

@@ -1,13 +1,17 @@
 """Whether a value is what its setting takes, and what was meant where it is not."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 
 from reynard.config.source import KeyPath
+
+_GIVEN: Final = re.compile(r" '.*'$", re.DOTALL)
+"""The value itself, which msgspec quotes where it is none of a few: it may be a key in the wrong line."""
 
 
 def faults(kind: Any, value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -36,7 +40,7 @@ def mismatch(kind: Any, value: Any) -> str | None:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        reason = str(error).replace("`", "")
+        reason = _GIVEN.sub("", str(error)).replace("`", "")
         choices = [choice for choice in get_args(kind) if isinstance(choice, str)]
         return f"{reason[:1].lower()}{reason[1:]}" + (f"; it takes {', '.join(choices)}" if choices else "")
     return None

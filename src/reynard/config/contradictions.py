@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -12,17 +13,21 @@ from reynard.config.secrets import secrets_of
 from reynard.config.settings import ChannelSettings, Provider
 from reynard.config.source import KeyPath, Table
 from reynard.core.catalogue import Model
+from reynard.engine.retention import Periods
 from reynard.providers import google
 
 Row = TypeVar("Row", bound=Struct)
 
 _BLANK = re.compile(r"\b(?:LOCATION|PROJECT|RESOURCE)\b")
 
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
 
 def contradictions(
     table: Table, ships: Table, providers: Mapping[str, Table], environment: Mapping[str, str]
 ) -> Iterator[tuple[KeyPath, str]]:
     """What each value by itself does not show; of the rows that are good in themselves."""
+    yield from _retention_faults(table.get("retention"))
     channels, models = _good_rows(table, "channels", ChannelSettings), _good_rows(table, "models", Model)
     yield from _twice("channels", "name", [(index, channel.name) for index, channel in channels])
     yield from _twice("models", "id", [(index, model.id) for index, model in models])
@@ -37,6 +42,16 @@ def contradictions(
             yield ("channels", index, key), problem
 
 
+def _retention_faults(written: object) -> Iterator[tuple[KeyPath, str]]:
+    try:
+        periods = msgspec.convert({} if written is None else written, Periods)
+    except msgspec.ValidationError:
+        return  # told already, with its line
+    if periods.tasks_s > periods.ledger_s:
+        key = "tasks_s" if isinstance(written, dict) and "tasks_s" in written else "ledger_s"
+        yield ("retention", key), "tasks_s must not exceed ledger_s: what a task cost is kept as long as the task"
+
+
 def _channel_faults(
     channel: ChannelSettings, known: set[str], environment: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
@@ -44,22 +59,42 @@ def _channel_faults(
         if name not in known:
             likely = meant(name, sorted(known))
             yield "models", f"`{name}` is not in the catalogue{likely}; or add a [[models]] row"
-    if channel.dialect != "simulated" and not channel.base_url.startswith(("http://", "https://", "local:")):
-        yield "base_url", "must be an http(s) address, as `https://api.openai.com/v1`"
-    elif blanks := sorted(set(_BLANK.findall(channel.base_url))):
-        yield "base_url", f"write your own in place of {', '.join(blanks)}: `{channel.base_url}`"
+    problem = _address_fault(channel)
+    if problem is not None:
+        yield "base_url", problem
     if not _is_path(channel.path):
         yield "path", "must begin with /, and may hold {model} and {verb} in braces"
     try:
         keys = secrets_of(channel, environment)
     except KeyError as error:
-        yield "api_key", f"the environment has no {error.args[0]}; set it, or remove the channel"
+        name = error.args[0] if _VARIABLE.fullmatch(error.args[0]) else "variable of this name"  # a key, perhaps
+        yield "api_key", f"the environment has no {name}; set it, or remove the channel"
     except (OSError, UnicodeDecodeError):
         yield "api_key", "the file cannot be read"
     else:
         problem = _key_fault(channel, keys)
         if problem is not None:
             yield "api_key", problem
+
+
+def _address_fault(channel: ChannelSettings) -> str | None:
+    """What is wrong with the address; it is not quoted, for it may hold a password."""
+    if channel.dialect == "simulated" or channel.base_url.startswith("local:"):
+        return None
+    if not channel.base_url.startswith(("http://", "https://")):
+        return "must be an http(s) address, as `https://api.openai.com/v1`"
+    if blanks := sorted(set(_BLANK.findall(channel.base_url))):
+        return f"write your own in place of {', '.join(blanks)}"
+    if not _has_sound_port(channel.base_url):
+        return "is no address; in a user's name or password, write %2F for a slash and %40 for an @"
+    return None
+
+
+def _has_sound_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _is_path(path: str) -> bool:

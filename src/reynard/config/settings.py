@@ -8,6 +8,7 @@ from reynard.core.catalogue import Model
 from reynard.core.channels import Auth, ChannelTraits, Dialect, Mapped, Quirks, Seconds
 from reynard.core.messages import Name
 from reynard.engine.capacity import Capacity
+from reynard.engine.retention import Periods
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Bytes = Annotated[int, Meta(ge=1)]
@@ -18,13 +19,17 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ServerSettings(Section, frozen=True, kw_only=True):
-    """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end."""
+    """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end.
+
+    `max_connections` 0: as many as the descriptors that the process may have are good for.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
     data_dir: str = "./reynard-data"
     public_url: Annotated[str, Meta(pattern="^https?://[^/]")] = "http://localhost:8080"
     max_body_bytes: Bytes = 64_000_000
+    max_connections: Annotated[int, Meta(ge=0)] = 0
     cors_origins: tuple[str, ...] = ("*",)
     drain_s: Annotated[float, Meta(ge=0)] = 8.0
 
@@ -36,12 +41,17 @@ class StoreSettings(Section, frozen=True, kw_only=True):
 
 
 class ChunkSettings(Section, frozen=True, kw_only=True):
-    """The chunk log. `max_bytes` bounds all streams together, `max_stream_bytes` each."""
+    """The chunk log. `max_bytes` bounds all streams together, `max_stream_bytes` each.
+
+    `write_delay_ms`: how long chunks wait at most to be written together. `write_first`: delivered when written.
+    """
 
     url: Annotated[str, Meta(pattern="^memory$")] = "memory"
     retention_s: Seconds = 900
     max_bytes: Bytes = 512_000_000
     max_stream_bytes: Bytes = 64_000_000
+    write_delay_ms: Annotated[int, Meta(ge=0)] = 200
+    write_first: bool = False
 
 
 class FileSettings(Section, frozen=True, kw_only=True):
@@ -99,6 +109,7 @@ class Settings(Section, frozen=True, kw_only=True):
     files: FileSettings = FileSettings()
     media: MediaSettings = MediaSettings()
     engine: Capacity = Capacity()
+    retention: Periods = Periods()
     providers: tuple[Provider, ...] = ()
     channels: tuple[ChannelSettings, ...] = ()
     models: tuple[Model, ...] = ()

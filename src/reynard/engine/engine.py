@@ -191,25 +191,33 @@ class Engine:
         """
         batch = await self._chunks.read(task_id, offset, wait_s)
         if batch is None:
-            return await self._without_log(task_id)
+            return await self._without_log(task_id, offset, wait_s)
         run = self._worker.runs.get(task_id)
         if batch.chunks and run is not None:
             await self._worker.mark_read(run)
         return batch
 
-    async def _without_log(self, task_id: str) -> Batch:
-        """What to tell of a stream whose chunks are not here: that it has yet to begin, its end, or that it is past."""
+    async def _without_log(self, task_id: str, offset: int, wait_s: float) -> Batch:
+        """What to tell of a stream whose chunks are not in memory: what was written of it and its end, that it is past,
+        or that it has yet to begin."""
         task, _ = await self._stored(task_id)
-        match task.status:
-            case Status.COMPLETED:
-                raise StreamExpired(
-                    f"The stream of `{task_id}` is no longer kept. `GET /v1/tasks/{task_id}` has the result."
-                )
-            case Status.FAILED | Status.CANCELLED:
-                return Batch((), StreamEnd(0, task.error, task.status is Status.CANCELLED))
-            case _:
-                await self._chunks.open(task_id)
-                return Batch(())
+        if task.is_ended:
+            return await self._ended_stream(task, offset)
+        if task.read:  # its worker is gone, and nobody has found out yet: what was read of it must not begin anew
+            await asyncio.sleep(min(wait_s, POLL_S))
+        else:
+            await self._chunks.open(task_id)
+        return Batch(())
+
+    async def _ended_stream(self, task: Task, offset: int) -> Batch:
+        batch = await self._chunks.read(task.id, offset, 0.0) if await self._chunks.restore(task) else None
+        if batch is not None:
+            return batch
+        if task.status is Status.COMPLETED:
+            raise StreamExpired(
+                f"The stream of `{task.id}` is no longer kept. `GET /v1/tasks/{task.id}` has the result."
+            )
+        return Batch((), StreamEnd(0, task.error, task.status is Status.CANCELLED))
 
     def _live(self, task_id: str) -> Run | None:
         """The run of a task that is under way here; once it has ended, the store knows more."""

@@ -42,12 +42,15 @@ class Run:
 
 
 async def until_kept(keep: Callable[[], Awaitable[T]], task_id: str) -> T:
-    """What `keep` returns, after as many tries as it takes the store to be there again."""
+    """What `keep` returns, after as many tries as it takes the store to be there again; the first failure is logged."""
+    told = False
     while True:
         try:
             return await keep()
         except StoreUnavailable:
-            log.error("the store cannot keep the end of task %s yet", task_id)
+            if not told:
+                log.error("the store cannot keep the end of task %s yet; trying until it can", task_id)
+            told = True
             await asyncio.sleep(STORE_RETRY_S)
 
 

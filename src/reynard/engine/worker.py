@@ -43,6 +43,16 @@ GIVE_BACK_S: Final = 5.0
 RECOVERED_AT_ONCE: Final = 500
 
 
+async def opened(chunks: ChunkLog, task_id: str) -> None:
+    """An empty log; nothing is appended before the store has let go of what another run wrote."""
+    while True:
+        try:
+            return await chunks.open(task_id)
+        except StoreUnavailable:
+            log.error("the stream of task %s cannot begin yet", task_id)
+            await asyncio.sleep(STORE_RETRY_S)
+
+
 class LogSink:
     """The chunks of a durable stream, into the chunk log."""
 
@@ -66,7 +76,7 @@ class LogSink:
         if self._run.task.read:
             return False
         if self._written:
-            await self._chunks.open(self._run.task.id)
+            await opened(self._chunks, self._run.task.id)
             self._written = False
         return True
 
@@ -228,7 +238,7 @@ class Worker:
     async def _generated(self, run: Run) -> tuple[Event, bytes]:
         sink = None
         if run.task.stream:
-            await self._chunks.open(run.task.id)
+            await opened(self._chunks, run.task.id)
             sink = LogSink(run, self._chunks)
         async with in_time(run.task, self._clock):
             completion = await self._failover.generate(run.work, sink)
@@ -242,6 +252,8 @@ class Worker:
     async def _settle(self, run: Run, event: Event, result: bytes | None) -> None:
         """Writes the end down, however long the store needs for it; nobody is told of it before."""
         task = transition(run.task, event, self._clock.now(), self._policy)
+        if task.stream and task.is_ended:  # an end that is on disk has all its chunks there
+            await until_kept(partial(self._chunks.flush, task.id), task.id)
         while not await self._kept(task, result, run.work.journal.attempts):
             found = await until_kept(partial(self._store.find, task.id), task.id)
             if found is not None and found[0] == task:

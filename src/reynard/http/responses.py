@@ -238,7 +238,9 @@ def _shown(found: Found) -> Response:
     """A task as a Response object."""
     task, result = found
     frame = _frame(task)
-    if task.status is Status.COMPLETED and result is not None:
+    if task.status is Status.COMPLETED:
+        if result is None:
+            raise NotFound("The output of the response is no longer kept.")
         shown = Translator(frame).whole(result)
         if shown.status == "completed":
             shown = msgspec.structs.replace(shown, completed_at=int(task.ended or task.created))

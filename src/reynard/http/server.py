@@ -1,15 +1,21 @@
 """uvicorn, with what it refuses by itself said in our words too."""
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from reynard.http.door import Door
+from reynard.http.drought import Drought
 from reynard.http.requests import new_request_id
 
 MALFORMED: Final = (
@@ -27,6 +33,7 @@ MAX_HEAD_BYTES: Final = 65_536
 CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for each byte of body
 HEAD_TIMEOUT_S: Final = 20
 KEEP_ALIVE_S: Final = 75
+UNREAD_S: Final = 300  # a client that takes nothing at all for so long is gone, or means no good
 GRACE_S: Final = 2  # to say goodbye to those whose calls were cut
 BACKLOG: Final = 2048
 
@@ -41,8 +48,16 @@ class Protocol(HttpToolsProtocol):
     Every error is JSON, on every path.
     """
 
+    def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._door = door
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request must come soon."""
+        if not self._door.lets_in(transport, len(self.connections)):
+            self.parser = None  # type: ignore[assignment]  # it holds on to this protocol, which has no use any more
+            self._door.refuse(transport)
+            return
         super().connection_made(transport)
         self._in_head = True
         self._awaits_body = False  # the head has come, and neither a byte of the body nor the end
@@ -50,10 +65,23 @@ class Protocol(HttpToolsProtocol):
         self._framing = 0  # bytes of the message that are neither body nor in the packet it began in
         self._body_bytes = 0
         self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
+        self._unread = 0  # bytes that waited for the client when this was last looked at
+        self._unread_watch: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than is written: that is its right, as long as it reads."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """See uvicorn."""
+        self._end_watch()
+        super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """uvicorn leaves its timer running after a reset, and with it all that the connection held."""
         self._patience.cancel()
+        self._end_watch()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -108,6 +136,30 @@ class Protocol(HttpToolsProtocol):
         """What is not HTTP at all."""
         self._refuse(b"400 Bad Request", MALFORMED)
 
+    def _watch_reader(self) -> None:
+        self._end_watch()
+        self._unread = self._waiting_bytes()
+        self._unread_watch = self.loop.call_later(UNREAD_S, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        if self._waiting_bytes() < self._unread:
+            self._watch_reader()
+        else:
+            self.transport.abort()
+
+    def _waiting_bytes(self) -> int:
+        """What is here, and what the kernel holds for the client: it takes megabytes, and asks for more rarely."""
+        waiting = self.transport.get_write_buffer_size()
+        with suppress(OSError):  # a system that does not say
+            asked = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            waiting += int.from_bytes(asked, sys.byteorder)
+        return waiting
+
+    def _end_watch(self) -> None:
+        if self._unread_watch is not None:
+            self._unread_watch.cancel()
+            self._unread_watch = None
+
     def _is_idle(self) -> bool:
         return not self._in_head and (self.cycle is None or self.cycle.response_complete)
 
@@ -138,9 +190,9 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Serves one socket; whoever starts it handles the signals, and waits for `listening`."""
 
-    def __init__(self, app: ASGIApp, *, drain_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, drain_s: float, max_connections: int) -> None:
         options: dict[str, Any] = {
-            "http": Protocol,
+            "http": partial(Protocol, door=Door(max_connections)),
             "loop": "none",
             "ws": "none",
             "lifespan": "off",
@@ -154,6 +206,8 @@ class Server(uvicorn.Server):
         }
         super().__init__(uvicorn.Config(app, **options))
         self.listening = asyncio.Event()
+        self._bound: socket.socket | None = None
+        self._drought: Drought | None = None
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -163,7 +217,35 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """From here on connections are taken."""
         await super().startup(sockets)
+        if sockets and self._drought is None:
+            [self._bound] = sockets
+            self._drought = Drought(self._bound)
         self.listening.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Some ten times a second."""
+        if self._drought is not None:
+            await self._watch(self._drought)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The socket is let go at once: nobody is to wait there for a gateway that does not come."""
+        if self._drought is not None:
+            self._drought.close()
+        await super().shutdown(sockets)
+
+    async def _watch(self, drought: Drought) -> None:
+        """Listens as long as there are descriptors to accept with."""
+        if drought.is_on():
+            for listening in self.servers:
+                listening.close()
+            self.servers = []
+            self._bound = None
+            drought.answer(asyncio.get_running_loop().time())
+        elif self._bound is None or self._bound.fileno() < 0:  # closed here, or by uvloop
+            with suppress(OSError):  # then at the next tick
+                self._bound = drought.listening()
+                await self.startup([self._bound])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -196,7 +196,66 @@ class Files(Protocol):
         ...
 
 
-class Store(Tasks, Ledger, Workers, Keys, Files, Protocol):
+class ChunkRow(Struct, frozen=True):
+    """Chunks (JSON without line breaks) of one stream that follow each other; `first` is the number of the first."""
+
+    task_id: str
+    first: int
+    chunks: Sequence[bytes]
+
+
+class ChunkRows(Protocol):
+    """The chunks of streams, for a chunk log that is written behind (or before) what it delivers."""
+
+    async def write_chunks(self, rows: Sequence[ChunkRow], now: float) -> None:
+        """Keeps rows of any number of streams, all or none. One of the same stream and number is replaced."""
+        ...
+
+    async def has_chunks(self, task_id: str) -> bool:
+        """Whether there are rows of the stream."""
+        ...
+
+    async def read_chunks(self, task_id: str, first: int) -> list[bytes]:
+        """A page of the stream's chunks from number `first` on, where a row must begin; empty at the end.
+
+        What does not follow without a gap is not there.
+        """
+        ...
+
+    async def drop_chunks(self, task_id: str) -> None:
+        """The stream's rows are gone."""
+        ...
+
+
+class Retention(Protocol):
+    """What is past its time goes, a batch of at most `limit` at a time; each method returns how many it was, 0 when
+    none is left. A batch is one transaction, and of a bounded size in bytes too: nobody waits long behind it."""
+
+    async def sweep_tasks(self, before: float, limit: int) -> int:
+        """Tasks that ended by `before` (Unix seconds), with what was delivered of them. One that is still to be
+        delivered stays. Their ledger entries and usage stay."""
+        ...
+
+    async def sweep_results(self, before: float, limit: int) -> int:
+        """The results of tasks that ended by `before`; the tasks stay."""
+        ...
+
+    async def sweep_chunks(self, before: float, limit: int) -> int:
+        """Rows of streams that were begun by `before`, and whose task ended by then or is gone."""
+        ...
+
+    async def sweep_repeats(self, before: float, limit: int) -> int:
+        """Idempotency-Keys that were first used by `before`."""
+        ...
+
+    async def fold_ledger(self, before: float, limit: int) -> int:
+        """Ledger entries made by `before`, but for holds that have no end yet: a key's are replaced by one `carry` of
+        their sums, so that its entries still add up to its balance and to what it used. Those behind a younger one may
+        wait for it."""
+        ...
+
+
+class Store(Tasks, Ledger, Workers, Keys, Files, ChunkRows, Retention, Protocol):
     """One back-end for all of it."""
 
     async def close(self) -> None:

@@ -1,11 +1,11 @@
 """The chunk log of one process, in memory: bounded in bytes, swept by age."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from reynard.core.errors import OffsetOutOfRange, Overloaded
-from reynard.core.task import TaskError
+from reynard.core.task import Status, Task, TaskError
 from reynard.ports.chunks import Batch, StreamEnd
 from reynard.ports.clock import Clock
 
@@ -66,17 +66,25 @@ class MemoryChunkLog:
 
     async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
         """See the port."""
+        size = await self.admit(task_id, chunks)
         stream = self._streams[task_id]
-        size = sum(map(len, chunks)) + CHUNK_OVERHEAD * len(chunks)
-        if stream.size + size > self._max_stream_bytes:
-            raise Overloaded("The stream is longer than the gateway keeps.")
-        if self._size + size > self._max_bytes:
-            await self._make_room(size)
         stream.chunks.extend(chunks)
         stream.size += size
         self._size += size
         if stream.waiting:
             stream.wake()
+
+    async def admit(self, task_id: str, chunks: Sequence[bytes]) -> int:
+        """Makes room for `chunks`, and tells how much they take. Raises `Overloaded`."""
+        size = sum(map(len, chunks)) + CHUNK_OVERHEAD * len(chunks)
+        if self._streams[task_id].size + size > self._max_stream_bytes:
+            raise Overloaded("The stream is longer than the gateway keeps.")
+        if self._size + size > self._max_bytes:
+            await self._make_room(size)
+        return size
+
+    async def flush(self, task_id: str) -> None:
+        """See the port; nothing here outlives the process."""
 
     async def close_stream(self, task_id: str, *, error: TaskError | None = None, cancelled: bool = False) -> None:
         """See the port."""
@@ -92,7 +100,7 @@ class MemoryChunkLog:
     async def read(self, task_id: str, offset: int, wait_s: float) -> Batch | None:
         """See the port."""
         await self.sweep()
-        stream = self._streams.get(task_id)
+        stream = self._fresh(task_id)
         if stream is None:
             return None
         if not self._has_news(stream, offset) and wait_s > 0:
@@ -116,6 +124,51 @@ class MemoryChunkLog:
             if self._streams[task_id].ended_at > oldest:
                 break
             self._forget(task_id)
+
+    async def restore(self, task: Task) -> bool:
+        """See the port."""
+        return self._fresh(task.id) is not None
+
+    async def kept(self, task_id: str) -> AsyncIterator[Sequence[bytes]]:
+        """See the port."""
+        if task_id in self._streams:
+            yield self.since(task_id, 0)
+
+    def __contains__(self, task_id: object) -> bool:
+        """Whether there is a log of the task."""
+        return task_id in self._streams
+
+    def since(self, task_id: str, first: int) -> list[bytes]:
+        """The chunks from number `first` on; none of a log that is not here."""
+        stream = self._streams.get(task_id)
+        return [] if stream is None else stream.chunks[first:]
+
+    def count(self, task_id: str) -> int:
+        """How many chunks there are."""
+        stream = self._streams.get(task_id)
+        return 0 if stream is None else len(stream.chunks)
+
+    def has_ended(self, task_id: str) -> bool:
+        """Whether nothing will be appended any more."""
+        return task_id not in self._streams or task_id in self._ended
+
+    async def take_in(self, task: Task, chunks: list[bytes]) -> None:
+        """The whole log of an ended task, from elsewhere. Raises `Overloaded` if there is no room for it."""
+        stream = _Stream()
+        stream.size += sum(map(len, chunks)) + CHUNK_OVERHEAD * len(chunks)
+        await self._make_room(stream.size)
+        stream.chunks = chunks
+        stream.end = StreamEnd(len(chunks), task.error, task.status is Status.CANCELLED)
+        stream.ended_at = self._clock.now() if task.ended is None else task.ended
+        self._keep(task.id, stream)
+        self._ended[task.id] = None
+
+    def _fresh(self, task_id: str) -> _Stream | None:
+        """One whose time is over is none, though `sweep` may come to it later: one taken in is not in its order."""
+        stream = self._streams.get(task_id)
+        if stream is not None and stream.end is not None:
+            return stream if stream.ended_at > self._clock.now() - self._retention_s else None
+        return stream
 
     def _keep(self, task_id: str, stream: _Stream) -> _Stream:
         self._streams[task_id] = stream

@@ -121,9 +121,11 @@ class DiskWriter:
         _sync(self._path.parent)
 
     def _remove(self) -> None:
+        """By either name: it may have failed between the rename and the folder's sync."""
         if self._file is not None:
             self._file.close()
             self._path.unlink(missing_ok=True)
+            self._path.with_suffix("").unlink(missing_ok=True)
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

@@ -42,16 +42,9 @@ class FileRows(Rows):
         """On the writer's thread: several statements, of which all count or none."""
         leaving = self._leaving(connection, file, quota, cleanup)
         row = (*(file.id, file.key_id, file.name, file.type, file.size), *(file.sha256, file.token))
-        connection.execute("SAVEPOINT adding")
-        try:
-            for old in leaving:
-                connection.execute(self._sql["delete_file"], (old.id,))
-            connection.execute(self._sql["add_file"], (*row, file.created, file.expires))
-        except sqlite3.IntegrityError:
-            connection.execute("ROLLBACK TO adding")
-            raise
-        finally:
-            connection.execute("RELEASE adding")
+        for old in leaving:
+            connection.execute(self._sql["delete_file"], (old.id,))
+        connection.execute(self._sql["add_file"], (*row, file.created, file.expires))
         return leaving
 
     def _leaving(self, connection: sqlite3.Connection, file: File, quota: int, cleanup: bool) -> list[File]:

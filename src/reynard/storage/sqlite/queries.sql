@@ -187,3 +187,78 @@ SELECT id, key_id, name, type, size, sha256, token, created, expires
  WHERE expires <= ?
  ORDER BY expires
  LIMIT ?;
+
+-- name: write_chunks
+INSERT INTO chunks (task_id, first, body, written) VALUES (?, ?, ?, ?)
+ON CONFLICT (task_id, first) DO UPDATE SET body = excluded.body, written = excluded.written;
+
+-- name: has_chunks
+SELECT EXISTS (SELECT 1 FROM chunks WHERE task_id = ?);
+
+-- name: read_chunks
+SELECT first, body FROM chunks WHERE task_id = ? AND first >= ? ORDER BY first;
+
+-- name: drop_chunks
+DELETE FROM chunks WHERE task_id = ?;
+
+-- name: streams_past
+SELECT task_id
+  FROM chunks
+ WHERE first = 0 AND written <= :before
+   AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id AND (ended IS NULL OR ended > :before))
+ ORDER BY written
+ LIMIT :limit;
+
+-- name: chunk_rows
+SELECT rowid, length(body) FROM chunks WHERE task_id = ? ORDER BY first DESC LIMIT ?;
+
+-- name: delete_chunk_row
+DELETE FROM chunks WHERE rowid = ?;
+
+-- name: tasks_past
+SELECT seq, coalesce(length(result), 0) + coalesce(length(attempts), 0), id
+  FROM tasks
+ WHERE ended <= ?
+   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE task_id = tasks.id AND state = 'pending')
+ ORDER BY ended
+ LIMIT ?;
+
+-- name: delete_delivery_log
+DELETE FROM delivery_log WHERE delivery_id IN (SELECT id FROM deliveries WHERE task_id = ?);
+
+-- name: delete_delivery
+DELETE FROM deliveries WHERE task_id = ?;
+
+-- name: delete_task
+DELETE FROM tasks WHERE id = ?;
+
+-- name: results_past
+SELECT seq, length(result) FROM tasks WHERE result IS NOT NULL AND ended <= ? ORDER BY ended LIMIT ?;
+
+-- name: empty_result
+UPDATE tasks SET result = NULL WHERE seq = ?;
+
+-- name: sweep_repeats
+DELETE FROM idempotency
+ WHERE (key_id, name) IN (SELECT key_id, name FROM idempotency WHERE created <= ? ORDER BY created LIMIT ?);
+
+-- name: entries_past
+SELECT seq, key_id, amount, cost, at
+  FROM ledger
+ WHERE seq < coalesce((SELECT seq FROM ledger WHERE at > :before ORDER BY seq LIMIT 1), 9223372036854775807)
+   AND kind <> 'carry'
+   AND (kind <> 'hold'
+        OR EXISTS (SELECT 1 FROM ledger AS ends
+                    WHERE ends.task_id = ledger.task_id AND ends.kind IN ('settlement', 'refund')
+                      AND ends.at <= :before))
+ ORDER BY seq
+ LIMIT :limit;
+
+-- name: carries
+SELECT seq, key_id, amount, cost, at FROM ledger WHERE key_id = ? AND kind = 'carry' AND seq <= ?;
+
+-- name: delete_entry
+DELETE FROM ledger WHERE seq = ?;
+
+-- name: carry
+INSERT INTO ledger (seq, key_id, task_id, kind, amount, cost, at, note) VALUES (?, ?, NULL, 'carry', ?, ?, ?, '');

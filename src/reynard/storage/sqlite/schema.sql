@@ -31,6 +31,7 @@ CREATE INDEX tasks_pending ON tasks (key_id, seq, status) WHERE status = 'pendin
 CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'processing';
 CREATE INDEX tasks_overdue ON tasks (deadline) WHERE status = 'pending' AND deadline IS NOT NULL;
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
+CREATE INDEX tasks_with_result ON tasks (ended) WHERE result IS NOT NULL;
 
 CREATE TABLE workers (
     id          TEXT PRIMARY KEY,
@@ -139,7 +140,7 @@ CREATE TABLE chunks (                          -- of streams, a row a batch
     PRIMARY KEY (task_id, first)
 ) STRICT;
 
-CREATE INDEX chunks_written ON chunks (written);
+CREATE INDEX chunks_written ON chunks (written) WHERE first = 0;    -- when each stream began
 
 CREATE TABLE idempotency (
     key_id      TEXT NOT NULL,

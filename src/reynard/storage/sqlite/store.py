@@ -10,13 +10,16 @@ import msgspec
 
 from reynard.core.keys import Key
 from reynard.storage.sqlite import queries
+from reynard.storage.sqlite.chunks import StreamRows
 from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.ledger import LedgerRows
+from reynard.storage.sqlite.retention import RetentionRows
 from reynard.storage.sqlite.tasks import TaskRows
 from reynard.storage.sqlite.writer import Writer
 
 SCHEMA_VERSION: Final = 3
-BUSY_TIMEOUT_S: Final = 5.0
+BUSY_TIMEOUT_S: Final = 5.0  # of a command beside a busy gateway, which has the lock most of the time
+READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; whatever does must not stop the event loop
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
 GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
 
@@ -28,15 +31,15 @@ class SchemaTooNew(RuntimeError):
     """The file was written by a later version of this program."""
 
 
-class SQLiteStore(TaskRows, LedgerRows, FileRows):
+class SQLiteStore(TaskRows, LedgerRows, FileRows, StreamRows, RetentionRows):
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self._sql = queries.load()
         writing = _connect(path, busy_timeout_s)
         _create(writing)
-        self._writer = Writer(writing)
-        self._reading = _connect(path, busy_timeout_s)
+        self._writer = Writer(writing, busy_timeout_s)
+        self._reading = _connect(path, min(busy_timeout_s, READ_TIMEOUT_S))
         self._reading.execute("PRAGMA query_only = ON")
 
     async def close(self) -> None:

@@ -1,0 +1,221 @@
+"""The chunk log in memory, with rows in a store: what was written outlives the process."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Final
+
+from reynard.core.errors import Overloaded, StoreUnavailable
+from reynard.core.task import Task, TaskError
+from reynard.ports.chunks import Batch
+from reynard.ports.clock import Clock
+from reynard.ports.store import ChunkRow, ChunkRows
+from reynard.storage.chunks_memory import MemoryChunkLog
+
+log = logging.getLogger(__name__)
+
+MOST_IN_ROW: Final = 1_000_000  # bytes; a longer batch makes several rows, and a longer chunk one of its own
+MOST_AT_ONCE: Final = 8_000_000  # bytes of a transaction
+RETRY_S: Final = 1.0
+
+
+class _Stream:
+    """How far a stream that is under way here is written."""
+
+    __slots__ = ("task_id", "touched", "writing", "written")
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        self.written = 0  # chunks
+        self.touched = False  # there may be rows of it
+        self.writing: asyncio.Future[None] | None = None
+
+
+class WrittenChunkLog:
+    """Delivers at once, and writes what is new of all streams together, `write_delay_s` later: `keep_writing` runs it.
+
+    What waits to be written is what memory holds already, so it is bounded as that is. `max_bytes` bounds what is read
+    back of one stream.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryChunkLog,
+        rows: ChunkRows,
+        clock: Clock,
+        *,
+        write_delay_s: float,
+        retention_s: float,
+        max_bytes: int,
+    ) -> None:
+        self._memory = memory
+        self._rows = rows
+        self._clock = clock
+        self._delay_s = write_delay_s
+        self._retention_s = retention_s
+        self._max_bytes = max_bytes
+        self._streams: dict[str, _Stream] = {}
+        self._dirty: dict[str, _Stream] = {}
+        self._work = asyncio.Event()
+        self._loading = asyncio.Lock()  # one stream at a time is read back: many readers hold it once
+
+    async def open(self, task_id: str) -> None:
+        """See the port."""
+        await self._memory.open(task_id)
+        before, fresh = self._streams.get(task_id), _Stream(task_id)
+        fresh.touched = await self._rows.has_chunks(task_id) if before is None else before.touched
+        self._streams[task_id] = fresh
+        self._dirty.pop(task_id, None)
+        if before is not None and before.writing is not None:
+            await asyncio.wait((before.writing,))
+        if fresh.touched:
+            await self._rows.drop_chunks(task_id)
+            fresh.touched = False
+
+    async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
+        """See the port."""
+        await self._memory.append(task_id, chunks)
+        self._dirty[task_id] = self._streams[task_id]
+        self._work.set()
+
+    async def flush(self, task_id: str) -> None:
+        """See the port."""
+        while (stream := self._dirty.get(task_id)) is not None:
+            if stream.writing is not None:
+                await asyncio.wait((stream.writing,))
+            else:
+                await self._write([stream])
+
+    async def close_stream(self, task_id: str, *, error: TaskError | None = None, cancelled: bool = False) -> None:
+        """See the port."""
+        if task_id not in self._memory and await self._rows.has_chunks(task_id):
+            return
+        await self._memory.close_stream(task_id, error=error, cancelled=cancelled)
+        if task_id not in self._dirty:
+            self._streams.pop(task_id, None)
+
+    async def read(self, task_id: str, offset: int, wait_s: float) -> Batch | None:
+        """See the port."""
+        return await self._memory.read(task_id, offset, wait_s)
+
+    async def restore(self, task: Task) -> bool:
+        """See the port."""
+        if task.ended is None or task.ended <= self._clock.now() - self._retention_s:
+            return False
+        async with self._loading:
+            if await self._memory.restore(task):
+                return True
+            chunks: list[bytes] = []
+            size = 0
+            async for page in self._pages(task.id):
+                chunks += page
+                size += sum(map(len, page))
+                if size > self._max_bytes:
+                    raise Overloaded("The stream is longer than the gateway can hold now.")
+            if chunks:
+                await self._memory.take_in(task, chunks)
+            return bool(chunks)
+
+    async def kept(self, task_id: str) -> AsyncIterator[Sequence[bytes]]:
+        """See the port."""
+        async for page in self._memory.kept(task_id) if task_id in self._memory else self._pages(task_id):
+            yield page
+
+    async def sweep(self) -> None:
+        """See the port. The rows go with what else is past its time (`ports.store.Retention`)."""
+        await self._memory.sweep()
+
+    async def keep_writing(self) -> None:
+        """Writes what is new, again and again; what cannot be written now stays in memory, and is tried again."""
+        while True:
+            await self._work.wait()
+            await asyncio.sleep(self._delay_s)
+            self._work.clear()
+            try:
+                await self.write()
+            except StoreUnavailable:
+                log.error("the chunks of %d streams cannot be written yet", len(self._dirty))
+                await asyncio.sleep(RETRY_S)
+            if self._dirty:
+                self._work.set()
+
+    async def write(self) -> None:
+        """Writes what is new of every stream now; what comes meanwhile waits its turn. Raises `StoreUnavailable`."""
+        new = {stream: self._memory.count(stream.task_id) for stream in self._dirty.values()}
+        while left := [stream for stream, count in new.items() if stream.written < count and self._is_idle(stream)]:
+            await self._write(left)
+
+    async def _write(self, streams: Sequence[_Stream]) -> None:
+        """Writes what is new of `streams`, or as much of it as makes a transaction."""
+        rows = list(_bounded(row for stream in streams for row in self._new(stream)))
+        taken = {row.task_id: row.first + len(row.chunks) for row in rows}
+        writing = [stream for stream in streams if stream.task_id in taken]
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for stream in writing:
+            stream.writing, stream.touched = done, True
+        try:
+            if rows:
+                await self._rows.write_chunks(rows, self._clock.now())
+            for stream in writing:
+                stream.written = taken[stream.task_id]
+        finally:
+            for stream in writing:
+                stream.writing = None
+            done.set_result(None)
+        for stream in streams:
+            self._let_go(stream)
+
+    def _new(self, stream: _Stream) -> Iterator[ChunkRow]:
+        """What is not written yet, in rows that are cut at the same places however often they are tried."""
+        first, size, held = stream.written, 0, list[bytes]()
+        for chunk in self._memory.since(stream.task_id, stream.written):
+            if held and size + len(chunk) > MOST_IN_ROW:
+                yield ChunkRow(stream.task_id, first, held)
+                first, size, held = first + len(held), 0, []
+            held.append(chunk)
+            size += len(chunk) + 1
+        if held:
+            yield ChunkRow(stream.task_id, first, held)
+
+    def _is_idle(self, stream: _Stream) -> bool:
+        """Whether it is to be written here: it did not begin anew, and nobody else writes it."""
+        return self._dirty.get(stream.task_id) is stream and stream.writing is None
+
+    def _let_go(self, stream: _Stream) -> None:
+        """No longer watches a stream that has nothing new."""
+        task_id = stream.task_id
+        if self._is_idle(stream) and self._memory.count(task_id) <= stream.written:
+            del self._dirty[task_id]
+            if self._memory.has_ended(task_id):
+                self._streams.pop(task_id, None)
+
+    async def _pages(self, task_id: str) -> AsyncIterator[list[bytes]]:
+        """What is written of a stream."""
+        first = 0
+        while page := await self._rows.read_chunks(task_id, first):
+            yield page
+            first += len(page)
+            await asyncio.sleep(0)  # a long stream is read a page at a time; others have their turn in between
+
+
+class WriteFirstChunkLog(WrittenChunkLog):
+    """Delivers only what is written: a subscriber never reads what a crash can take back."""
+
+    async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
+        """See the port."""
+        await self._memory.admit(task_id, chunks)
+        stream = self._streams[task_id]
+        stream.touched = True
+        await self._rows.write_chunks([ChunkRow(task_id, stream.written, chunks)], self._clock.now())
+        stream.written += len(chunks)
+        await self._memory.append(task_id, chunks)
+
+
+def _bounded(rows: Iterable[ChunkRow]) -> Iterator[ChunkRow]:
+    """As many rows as make one transaction, and one at least."""
+    size = 0
+    for row in rows:
+        yield row
+        size += sum(map(len, row.chunks))
+        if size >= MOST_AT_ONCE:
+            return

@@ -1,0 +1,136 @@
+"""The promises of `ports.store.ChunkRows` and `ports.store.Retention`."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
+
+from reynard.core.idempotency import Repeat
+from reynard.core.ledger import Entry
+from reynard.core.task import Bill, Completed, Task, transition
+from reynard.ports.store import ChunkRow, Store
+from reynard.testing.conformance.store import GENERATION, NOW, POLICY, RESULT, claimed, new_task
+
+
+async def all_chunks(store: Store, task_id: str) -> list[bytes]:
+    """A stream, page by page."""
+    chunks: list[bytes] = []
+    while page := await store.read_chunks(task_id, len(chunks)):
+        chunks += page
+    return chunks
+
+
+async def swept(sweep: Callable[[float, int], Awaitable[int]], before: float, limit: int) -> int:
+    """How many went, all batches together."""
+    total = 0
+    while count := await sweep(before, limit):
+        assert count <= limit
+        total += count
+    return total
+
+
+def costly(number: int) -> Task:
+    """A task that holds ten micro-credits."""
+    return replace(new_task(number), reserved=10)
+
+
+def ended_at(ended: float, task: Task) -> Task:
+    """The task, completed then, for three of its micro-credits."""
+    bill = Bill(cost=3, prompt_tokens=1, completion_tokens=1, model="gpt-5.5", channel="up")
+    return transition(claimed(task), Completed(bill), ended, POLICY)
+
+
+class RetentionConformance:
+    """Subclass it with a `store` fixture."""
+
+    # chunks
+
+    async def test_chunks_are_read_as_they_were_written(self, store: Store) -> None:
+        one, other = [b'{"a":"\\n"}', b"2", b"3"], [b"x" * 700_000, b"y" * 700_000, b"z"]
+        await store.write_chunks([ChunkRow("a", 0, one[:2]), ChunkRow("b", 0, other[:1])], NOW)
+        await store.write_chunks([ChunkRow("b", 1, other[1:]), ChunkRow("a", 2, one[2:])], NOW)
+        assert await all_chunks(store, "a") == one
+        assert await all_chunks(store, "b") == other
+        assert len(await store.read_chunks("b", 0)) == 1  # a page is bounded, and one row at least
+        assert await store.has_chunks("a")
+        assert not await store.has_chunks("c")
+        assert await store.read_chunks("c", 0) == []
+
+    async def test_a_row_written_again_is_replaced(self, store: Store) -> None:
+        await store.write_chunks([ChunkRow("a", 0, [b"0"])], NOW)
+        await store.write_chunks([ChunkRow("a", 0, [b"0", b"1"])], NOW)
+        assert await all_chunks(store, "a") == [b"0", b"1"]
+
+    async def test_chunks_behind_a_gap_are_not_there(self, store: Store) -> None:
+        await store.write_chunks([ChunkRow("a", 0, [b"0"]), ChunkRow("a", 2, [b"2"]), ChunkRow("b", 1, [b"1"])], NOW)
+        assert await all_chunks(store, "a") == [b"0"]
+        assert await all_chunks(store, "b") == []
+
+    async def test_dropped_chunks_are_gone_and_only_they(self, store: Store) -> None:
+        await store.write_chunks([ChunkRow("a", 0, [b"0"]), ChunkRow("a", 1, [b"1"]), ChunkRow("b", 0, [b"b"])], NOW)
+        await store.drop_chunks("a")
+        assert not await store.has_chunks("a")
+        assert await all_chunks(store, "b") == [b"b"]
+
+    async def test_rows_of_a_stream_that_runs_stay_however_old(self, store: Store) -> None:
+        running, ended, late = (claimed(new_task(number, stream=True)) for number in (1, 2, 3))
+        for task in (running, ended, late):
+            await store.insert(task, GENERATION)
+        await store.save(transition(ended, Completed(), NOW + 10, POLICY), RESULT)
+        await store.save(transition(late, Completed(), NOW + 11, POLICY), RESULT)
+        for name in (running.id, ended.id, late.id, "gone"):
+            await store.write_chunks([ChunkRow(name, first, [b"0"]) for first in range(5)], NOW)
+        assert await swept(store.sweep_chunks, NOW + 10, 3) == 10
+        there = [name for name in (running.id, ended.id, late.id, "gone") if await store.has_chunks(name)]
+        assert there == [running.id, late.id]
+        assert await all_chunks(store, running.id) == [b"0"] * 5
+
+    # retention
+
+    async def test_a_batch_is_no_larger_than_was_asked_for(self, store: Store) -> None:
+        for number in range(5):
+            await store.insert(ended_at(NOW, new_task(number)), None, RESULT)
+        assert [await store.sweep_tasks(NOW, 2) for _ in range(4)] == [2, 2, 1, 0]
+
+    async def test_old_tasks_go_and_what_they_cost_stays(self, store: Store) -> None:
+        old, young, running = ended_at(NOW, costly(1)), ended_at(NOW + 1, costly(2)), claimed(costly(3))
+        for task in (old, young, running):
+            await store.insert(task, GENERATION if not task.is_ended else None)
+        before = await store.account("key-a")
+        assert await swept(store.sweep_tasks, NOW, 10) == 1
+        assert await store.find(old.id) is None
+        assert await store.find(young.id) == (young, None)
+        assert await store.find(running.id) == (running, None)
+        assert await store.account("key-a") == before
+
+    async def test_results_go_and_their_tasks_stay(self, store: Store) -> None:
+        old, young = ended_at(NOW, new_task(1)), ended_at(NOW + 1, new_task(2))
+        for task in (old, young):
+            await store.insert(task, None, RESULT)
+        assert await swept(store.sweep_results, NOW, 10) == 1
+        assert await store.find(old.id) == (old, None)
+        assert await store.find(young.id) == (young, RESULT)
+
+    async def test_idempotency_keys_are_forgotten(self, store: Store) -> None:
+        for number in (1, 2):
+            await store.insert(new_task(number), GENERATION, repeat=Repeat(f"r{number}", b"f"))
+        assert await swept(store.sweep_repeats, NOW + 1, 10) == 1
+        assert await store.repeated("key-a", "r1") is None
+        assert await store.repeated("key-a", "r2") == (Repeat("r2", b"f"), new_task(2).id)
+
+    async def test_a_folded_ledger_adds_up_to_the_same(self, store: Store) -> None:
+        for key_id in ("key-a", "key-b"):
+            await store.post(Entry(key_id=key_id, kind="grant", amount=1_000, at=NOW))
+        open_hold, late = claimed(costly(7)), claimed(costly(8))
+        for task in (open_hold, late, *(ended_at(NOW + 20, costly(number)) for number in range(5))):
+            await store.insert(task, None if task.is_ended else GENERATION)
+        bill = Bill(cost=4, prompt_tokens=1, completion_tokens=1, model="gpt-5.5", channel="up")
+        assert await store.save(transition(late, Completed(bill), NOW + 90, POLICY), RESULT)
+        accounts = [await store.account(key_id) for key_id in ("key-a", "key-b")]
+        for before in (NOW + 50, NOW + 95):  # what was carried is carried on
+            assert await swept(store.fold_ledger, before, 3) > 0
+            assert await store.fold_ledger(before, 3) == 0
+            assert [await store.account(key_id) for key_id in ("key-a", "key-b")] == accounts
+            await store.post(Entry(key_id="key-a", kind="grant", amount=5, at=NOW + 92))
+            accounts[0] = replace(accounts[0], balance=accounts[0].balance + 5)
+        assert await store.save(transition(open_hold, Completed(bill), NOW + 99, POLICY), RESULT)
+        assert (await store.account("key-a")).reserved == 0

@@ -1,0 +1,69 @@
+"""A client that takes nothing of its answer (`http.server`)."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from reynard.http import server
+from reynard.http.server import Server
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+PIECE = bytes(100_000)
+UNREAD_S = 0.3
+
+
+class App:
+    """Writes without an end, until the client is gone."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+        self.written = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        writing = asyncio.ensure_future(self._write(send))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        writing.cancel()
+        self.gone.set()
+
+    async def _write(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+            self.written += len(PIECE)
+
+
+@pytest.fixture
+async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, socket.socket]]:
+    monkeypatch.setattr(server, "UNREAD_S", UNREAD_S)
+    app, bound = App(), server.listen("127.0.0.1", 0)
+    running = Server(app, drain_s=1, max_connections=100)
+    task = asyncio.ensure_future(running.serve(sockets=[bound]))
+    await running.listening.wait()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        client.connect(bound.getsockname())
+        client.setblocking(False)
+        client.sendall(GET)
+        yield app, client
+    running.should_exit = True
+    await task
+
+
+async def test_one_that_takes_nothing_is_cut_off(served: tuple[App, socket.socket]) -> None:
+    await asyncio.wait_for(served[0].gone.wait(), 10)
+
+
+async def test_one_that_reads_on_is_not(served: tuple[App, socket.socket]) -> None:
+    app, client = served
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 4 * UNREAD_S
+    while loop.time() < until:
+        await loop.sock_recv(client, 1_000_000)
+        await asyncio.sleep(UNREAD_S / 50)
+    assert not app.gone.is_set()
+    assert app.written > len(PIECE)
