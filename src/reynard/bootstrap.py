@@ -153,7 +153,7 @@ class Wiring:
         codec = DiscreetCodec(codec, told_to_nobody(channel, found))
         auth = auth_of(channel, found, self._clock)
         transport = upstream.HTTPTransport(pool, channel.base_url, auth)
-        return Route(channel, codec, transport, self._uploader(channel, found, auth))
+        return Route(channel, codec, transport, self._uploader(channel, found, auth), keys=len(found))
 
     def _uploader(self, channel: Channel, found: Sequence[str], auth: Auth) -> Uploader | None:
         """Google's Files API, which Vertex AI does not have. A file is its key's: one of several could not read it."""
