@@ -20,6 +20,7 @@ STATUS: Final[Mapping[str, int]] = {
 """Of a sync call, before anything was sent: spec section 5."""
 
 SHORT: Final = "first_byte_timeout_s = 0.4\nidle_timeout_s = 0.4\nanswer_timeout_s = 0.4"
+RESTS: Final = "rests = { limited_s = 0.1 }"
 OF_THE_REQUEST: Final = frozenset({"invalid_parameters", "context_length_exceeded", "content_policy_violation"})
 
 
@@ -27,9 +28,10 @@ OF_THE_REQUEST: Final = frozenset({"invalid_parameters", "context_length_exceede
 class Scenario:
     """`behaviour` is that of the failing provider, `channel` what is set for its channel.
 
-    `body` and `stream`: the code with which a call in one body ends that has no other channel, and a stream; None is the
-    whole answer. `codes`: other ones, of a dialect. `begins`: some of a stream came before it failed; what was handed
-    out then ends with `broken`. `most`: requests that the failing provider sees for one call.
+    `body` and `stream`: the code with which a call in one body ends that has no other channel, and a stream; None is
+    the whole answer. `codes`: other ones, of a dialect, or of its streams alone. `begins`: the dialects in which
+    some of a stream came before it failed; what was handed out then ends with `broken`, and `goes_on` if another channel gives the same. `most`:
+    requests that the failing provider sees for one call, at most. `says`: what of the provider's reason is told.
     """
 
     name: str
@@ -38,15 +40,16 @@ class Scenario:
     stream: str | None
     most: int = 1
     channel: str = ""
-    begins: bool = False
+    begins: tuple[str, ...] = ()
     broken: str = "stream_interrupted"
+    goes_on: bool = True
     codes: Mapping[str, str] = field(default_factory=dict)
     says: str = ""
 
     def code(self, dialect: str, *, stream: bool) -> str | None:
         """How it ends with no other channel."""
-        code = self.stream if stream else self.body
-        return None if code is None else self.codes.get(dialect, code)
+        code = self.codes.get(dialect, self.stream if stream else self.body)
+        return self.codes.get(f"{dialect} stream", code) if stream else code
 
     def is_rescued(self, dialect: str) -> bool:
         """Whether another channel may give the answer: it would answer a fault of the request the same."""
@@ -54,7 +57,9 @@ class Scenario:
 
 
 def _fails(name: str, code: str, *, most: int = 1, **fields: Any) -> Scenario:
-    own = {name: fields.pop(name) for name in ("channel", "begins", "broken", "codes", "says") if name in fields}
+    own = {
+        name: fields.pop(name) for name in ("channel", "begins", "broken", "goes_on", "codes", "says") if name in fields
+    }
     return Scenario(name, fields, code, code, most, **own)
 
 
@@ -62,15 +67,16 @@ def _passes(name: str, *, most: int = 1, channel: str = "", **behaviour: Any) ->
     return Scenario(name, behaviour, None, None, most, channel)
 
 
+EACH: Final = ("openai", "anthropic", "gemini")
 EXHAUSTED: Final = "all_platforms_exhausted"
 LIMITED: Final = "upstream_rate_limited"
 SCENARIOS: Final = {
     scenario.name: scenario
     for scenario in (
-        _fails("429 without `Retry-After`", LIMITED, most=3, status=429, rate=1),
+        _fails("429 without `Retry-After`", LIMITED, most=3, channel=RESTS, status=429, rate=1),
         _fails("429 with `Retry-After`", LIMITED, most=3, status=429, rate=1, retry_after_s=1),
         _fails("429 for an hour", LIMITED, status=429, rate=1, retry_after_s=3600),
-        _passes("429 once", most=2, status=429, rate=1, times=1),
+        _passes("429 once", most=2, channel=RESTS, status=429, rate=1, times=1),
         _passes("500 once", most=2, status=500, rate=1, times=1),
         _fails("503 for ever", EXHAUSTED, most=3, status=503, rate=1),
         _fails("401", "upstream_auth_failed", status=401, rate=1),
@@ -83,40 +89,63 @@ SCENARIOS: Final = {
             rate=1,
             says="tokens",
         ),
-        _fails("content filter", "content_policy_violation", reason="content_filter", rate=1),
+        _fails(
+            "content filter",
+            "content_policy_violation",
+            begins=("anthropic",),  # a refusal is an answer there, with a beginning and an end
+            broken="content_policy_violation",
+            reason="content_filter",
+            rate=1,
+        ),
         _fails("reset before the headers", EXHAUSTED, most=3, reset_rate=1),
         _fails("no answer at all", "generation_timeout", channel=SHORT, first_token_ms=60_000),
         _passes("first token after 20 s", first_token_ms=500),
-        _fails("cut after two thirds", EXHAUSTED, most=3, begins=True, cut_stream_rate=1, after=0.667),
-        _fails("a stall in the middle", "generation_timeout", channel=SHORT, begins=True, stall_rate=1),
-        _fails("invalid JSON in the middle", EXHAUSTED, most=3, begins=True, garbage_rate=1),
-        Scenario("an end in the middle", {"no_end_rate": 1}, None, EXHAUSTED, 3, begins=True),
-        _passes("no `[DONE]`", no_end_rate=1, after=1),
+        _fails("cut after two thirds", EXHAUSTED, begins=EACH, cut_stream_rate=1, after=0.667),
+        _fails("a stall in the middle", "generation_timeout", channel=SHORT, begins=EACH, stall_rate=1),
+        _fails("invalid JSON in the middle", EXHAUSTED, begins=EACH, garbage_rate=1),
+        Scenario("an end in the middle", {"no_end_rate": 1}, None, EXHAUSTED, begins=EACH),
+        Scenario(
+            "no `[DONE]`",
+            {"no_end_rate": 1, "after": 1},
+            None,
+            None,
+            begins=("anthropic",),
+            codes={"anthropic stream": EXHAUSTED},
+        ),
         _fails(
             "an error event after status 200",
             EXHAUSTED,
-            most=3,
-            begins=True,
-            codes={"anthropic": LIMITED},
+            begins=EACH,
+            codes={"anthropic stream": LIMITED},
             error_event_rate=1,
         ),
         _fails(
             "nothing in the answer",
             "generation_failed_no_content",
-            begins=True,
+            begins=EACH,
             broken="generation_failed_no_content",
+            goes_on=False,  # the end was handed out with the rest of nothing
             tokens=0,
         ),
         _passes("a primary that flaps", most=2, status=500, rate=1, every=2),
-        Scenario("a content-length too large", {"lie_rate": 1, "lie": 0.5}, "generation_timeout", None, 1, SHORT),
-        _fails("a content-length too small", EXHAUSTED, most=3, begins=True, lie_rate=1, lie=-0.5),
+        Scenario(
+            "a content-length too large",
+            {"lie_rate": 1, "lie": 0.5},
+            "generation_timeout",
+            None,
+            channel=SHORT,
+            begins=("gemini",),
+            codes={"gemini stream": "generation_timeout"},
+        ),
+        _fails("a content-length too small", EXHAUSTED, begins=EACH, lie_rate=1, lie=-0.5),
         _passes("one byte a second", slow_bytes_ms=1, tokens=2),
         _fails(
-            "one byte a second, for too long",
+            "a word at a time, for too long",
             "generation_timeout",
-            channel="total_timeout_s = 0.5",
-            begins=True,
-            slow_bytes_ms=5,
+            channel="total_timeout_s = 0.7",
+            begins=EACH,
+            tokens=100,
+            tokens_per_s=15,
         ),
     )
 }
@@ -151,4 +180,6 @@ def _told(code: str | None, scenario: Scenario) -> str:
 
 
 def _other(scenario: Scenario) -> str:
-    return "the whole answer" if scenario.is_rescued("openai") else "the same: it is the request's fault"
+    if not scenario.is_rescued("openai"):
+        return "the same: it is the request's fault"
+    return "the whole answer" if scenario.goes_on else "the whole answer; a stream that was read: the same"

@@ -96,7 +96,7 @@ def steps(played: Script, simulated: Simulation, spoken: Spoken) -> Iterator[Ste
     """The whole exchange, in order."""
     if simulated.first_token_ms:
         yield Pause(simulated.first_token_ms / 1000)
-    fail = simulated.fail
+    fail, is_lie = simulated.fail, played.fault == "lie"
     match played.fault, spoken.events:
         case "reset", _:
             yield Cut()
@@ -104,32 +104,23 @@ def steps(played: Script, simulated: Simulation, spoken: Spoken) -> Iterator[Ste
             status, body = spoken.failed
             yield Head(status, len(body), fail.retry_after_s, stream=status == OK and events is not None)
             yield Piece(body)
-        case "lie", events:
-            body = spoken.whole if events is None else b"".join(events) + spoken.end
-            yield from _lying(body, fail.lie, stream=events is not None)
         case _, None:
             yield from _whole(played, simulated, spoken)
         case _, events:
-            yield Head(OK, None, stream=True)
+            yield Head(OK, _promised(sum(map(len, events)) + len(spoken.end), fail) if is_lie else None, stream=True)
             yield from _streamed(played, simulated, spoken, events)
-
-
-def _lying(body: bytes, lie: float, *, stream: bool) -> Iterator[Step]:
-    yield Head(OK, round(len(body) * (1 + lie)), stream=stream)
-    yield Piece(body)
-    if lie > 0:
-        yield Stall()  # the server thinks that it is done; the client waits for the rest
 
 
 def _whole(played: Script, simulated: Simulation, spoken: Spoken) -> Iterator[Step]:
     if simulated.tokens_per_s:
         yield Pause(len(played.words) / simulated.tokens_per_s)
     body = spoken.failed[1] if played.fault == "error_event" else spoken.whole
-    yield Head(OK, len(body))
+    yield Head(OK, _promised(len(body), simulated.fail) if played.fault == "lie" else len(body))
     begun = body[: int(len(body) * simulated.fail.after)]
     match played.fault:
-        case "none" | "no_end" | "error_event":
+        case "none" | "no_end" | "error_event" | "lie":
             yield from _dripped(body, simulated)
+            yield from _awaited(played, simulated)
         case "stall":
             yield Piece(begun)
             yield Stall()
@@ -142,7 +133,7 @@ def _whole(played: Script, simulated: Simulation, spoken: Spoken) -> Iterator[St
 
 def _streamed(played: Script, simulated: Simulation, spoken: Spoken, events: tuple[bytes, ...]) -> Iterator[Step]:
     pause = 1 / simulated.tokens_per_s if simulated.tokens_per_s else 0.0
-    whole = played.fault in ("none", "garbage")
+    whole = played.fault in ("none", "garbage", "lie")
     broken = int(len(events) * simulated.fail.after)
     for index, event in enumerate(events if whole else events[:broken]):
         if played.fault == "garbage" and index == broken:
@@ -158,8 +149,19 @@ def _streamed(played: Script, simulated: Simulation, spoken: Spoken, events: tup
             yield Stall()
         case "error_event":
             yield Piece(spoken.error_event)
-        case "none" | "garbage" if spoken.end:
-            yield Piece(spoken.end)
+        case "none" | "garbage" | "lie":
+            yield from [Piece(spoken.end)] if spoken.end else []
+            yield from _awaited(played, simulated)
+
+
+def _promised(length: int, fail: Failure) -> int:
+    return round(length * (1 + fail.lie))
+
+
+def _awaited(played: Script, simulated: Simulation) -> Iterator[Step]:
+    """Where more was promised, the client waits for the rest, and the server thinks that it is done."""
+    if played.fault == "lie" and simulated.fail.lie > 0:
+        yield Stall()
 
 
 def _dripped(data: bytes, simulated: Simulation) -> Iterator[Step]:
