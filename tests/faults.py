@@ -30,8 +30,9 @@ class Scenario:
 
     `body` and `stream`: the code with which a call in one body ends that has no other channel, and a stream; None is
     the whole answer. `codes`: other ones, of a dialect, or of its streams alone. `begins`: the dialects in which
-    some of a stream came before it failed; what was handed out then ends with `broken`, and `goes_on` if another channel gives the same. `most`:
-    requests that the failing provider sees for one call, at most. `says`: what of the provider's reason is told.
+    some of a stream came before it failed; what was handed out ends with `broken`, and if `goes_on`, another channel
+    that gives the same continues it. `most`: requests that the failing provider sees for one call, at most. `says`:
+    what of the provider's reason is told.
     """
 
     name: str
@@ -68,6 +69,7 @@ def _passes(name: str, *, most: int = 1, channel: str = "", **behaviour: Any) ->
 
 
 EACH: Final = ("openai", "anthropic", "gemini")
+WHOLE: Final = "whole"
 EXHAUSTED: Final = "all_platforms_exhausted"
 LIMITED: Final = "upstream_rate_limited"
 SCENARIOS: Final = {
@@ -160,26 +162,29 @@ def behaviour_of(scenario: Scenario, **more: Any) -> str:
 
 def rows() -> Iterator[str]:
     """The table as docs/reliability.md has it."""
-    yield "| the provider | the caller, with no other channel | with another one | asked at most |"
-    yield "|---|---|---|---|"
+    yield "| the provider | one answer, no other channel | a stream, no other channel | with another channel | asked |"
+    yield "|---|---|---|---|---|"
     for scenario in SCENARIOS.values():
-        alone, other = _alone(scenario), _other(scenario)
-        yield f"| {scenario.name} | {alone} | {other} | {scenario.most} |"
+        body, stream = (_alone(scenario, stream=stream) for stream in (False, True))
+        yield f"| {scenario.name} | {body} | {stream} | {_rescued(scenario)} | {scenario.most} |"
 
 
-def _alone(scenario: Scenario) -> str:
-    body, stream = (_told(code, scenario) for code in (scenario.body, scenario.stream))
-    said = body if body == stream else f"{body}; a stream: {stream}"
-    others = "".join(f"; {dialect}: `{code}`" for dialect, code in scenario.codes.items())
-    read = f"; a stream that was read: `{scenario.broken}`" if scenario.begins and scenario.broken not in said else ""
-    return said + others + read
+def _alone(scenario: Scenario, *, stream: bool) -> str:
+    """The usual end first, then the dialects in which it is another."""
+    codes = {dialect: scenario.code(dialect, stream=stream) for dialect in EACH}
+    usual = codes["openai"]
+    said = [_told(usual)]
+    said += [f"{dialect}: {_told(code)}" for dialect, code in codes.items() if code != usual]
+    if stream and scenario.begins and scenario.broken not in codes.values():
+        said.append(f"read: `{scenario.broken}`")
+    return "; ".join(said)
 
 
-def _told(code: str | None, scenario: Scenario) -> str:
-    return "the whole answer" if code is None else f"`{code}` ({STATUS[code]})"
+def _told(code: str | None) -> str:
+    return WHOLE if code is None else f"`{code}`"
 
 
-def _other(scenario: Scenario) -> str:
+def _rescued(scenario: Scenario) -> str:
     if not scenario.is_rescued("openai"):
-        return "the same: it is the request's fault"
-    return "the whole answer" if scenario.goes_on else "the whole answer; a stream that was read: the same"
+        return "the same"
+    return WHOLE if scenario.goes_on else f"{WHOLE}; read: the same"
