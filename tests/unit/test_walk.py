@@ -1,8 +1,10 @@
 """From channel to channel and from model to model, with providers that are scripts."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import msgspec
@@ -272,6 +274,45 @@ async def test_a_model_that_is_unknown_upstream_does_not_open_the_circuit_of_the
     one = route("a", Provider(404), circuit=CircuitRule(failures=1))
     await failed(failover([one]), work())
     assert one.health.circuit.state(0) == "closed"
+
+
+async def test_a_late_success_does_not_hide_why_the_channel_rests() -> None:
+    one = route("a", Provider(500), circuit=CircuitRule(failures=1, open_s=50), retries=Retries(share=0, floor=0))
+    now = asyncio.get_running_loop().time
+    early = one.health.enter(now())
+    assert early is not None
+    first = await failed(failover([one]), work())
+    one.health.succeeded(early, 0, now())
+    closed = await failed(failover([one]), work())
+    assert (closed.code, closed.message) == (first.code, first.message)
+    assert closed.retry_after_s == pytest.approx(50, abs=1)
+
+
+async def test_our_own_limit_is_told_as_one() -> None:
+    one = route("a", Provider(504, words("y")), rpm=2)
+    await failed(failover([one]), work())
+    await failover([one]).generate(work(), Reader())
+    error = await failed(failover([one]), work())
+    assert (error.code, "settings" in error.message) == ("upstream_rate_limited", True)
+
+
+class Watched(Reader):
+    """One of which it can be told whether anybody still has it."""
+
+
+async def test_what_failed_holds_on_to_nothing() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        sink = Watched()
+        tried = failover([route("a", Provider(500)), route("b", Provider(["x", CUT]))])
+        with suppress(GenerationError):
+            await tried.generate(work(), sink)
+        gone = weakref.ref(sink)
+        del sink
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_fault_of_the_request_tells_nothing_of_the_channel() -> None:

@@ -55,7 +55,7 @@ class Health:
         self._retries = Bucket(floor, floor / MINUTE_S)
         self._calls = 0  # for which it was not filled yet
         self.vitals = Vitals()
-        self.last: GenerationError | None = None  # the last failure that was the provider's
+        self._last: GenerationError | None = None  # the last failure that was the provider's
 
     @property
     def circuit(self) -> Circuit:
@@ -72,6 +72,17 @@ class Health:
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait_s(1.0, now))
         return wait
+
+    def reason(self, now: float) -> GenerationError:
+        """Why it may not be asked now: what the provider said last, or a limit of our own."""
+        rests = self._circuit.wait_s(now) > 0 or self._keys.wait_s(now) > 0
+        if rests and self._last is not None:
+            return self._last
+        return GenerationError(
+            "upstream_rate_limited",
+            "The provider is asked as often as the gateway's settings allow. Try again later.",
+            failover=True,
+        )
 
     def enter(self, now: float) -> Call | None:
         """Lets a call in, which `ended` or `let_go` must follow; None if it may not be asked now."""
@@ -92,14 +103,13 @@ class Health:
             self.vitals.started(call.first_s)
         if self._tokens is not None:
             self._tokens.take(tokens, now)
-        self.last = None
 
     def failed(self, call: Call, failure: GenerationError, now: float) -> None:
         """It was not. What is wrong with the request itself tells nothing of the channel."""
         if not failure.failover:
             self.let_go(call)
             return
-        self.last = failure
+        self._last = GenerationError(failure.code, failure.message, failover=True)  # without what it holds on to
         match failure.code:
             case "upstream_rate_limited":
                 self._bench(call, failure, self._channel.rests.limited_s, now)

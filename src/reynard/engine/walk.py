@@ -111,7 +111,7 @@ class Walk:
         """What the caller is told, if nobody was asked, is what these channels said last."""
         self.wait_s = round(wait_s, 3)
         if not self._failures:
-            self._failures += [route.health.last or _limited() for route in closed]
+            self._failures += [route.health.reason(self._now()) for route in closed]
 
     async def _turn(self, routes: Sequence[Route]) -> tuple[Completion | None, list[Route]]:
         """Asks each of `routes` that may be asked; with no answer, those that may do better later."""
@@ -224,7 +224,7 @@ class Walk:
         except Diverged:
             lane.failure = interrupted(self._broken)
         except Exception as failure:  # noqa: BLE001 (raised by whoever looks at the lane)
-            lane.failure = failure
+            lane.failure = failure.with_traceback(None)  # its frames hold the request, and the lane
         finally:
             media.rest()
             lane.tell_health(outcome)
@@ -284,12 +284,4 @@ def interrupted(failure: GenerationError | None) -> GenerationError:
         "stream_interrupted",
         "The stream broke off after part of it had been read, and another text would not continue it. "
         f"{failure.message}",
-    )
-
-
-def _limited() -> GenerationError:
-    return GenerationError(
-        "upstream_rate_limited",
-        "The provider is asked as often as the gateway's settings allow. Try again later.",
-        failover=True,
     )
