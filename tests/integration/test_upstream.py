@@ -526,7 +526,6 @@ def test_a_fault_comes_after_the_share_that_it_is_told(upstream: Upstream, wire:
 def test_the_length_of_an_answer_may_be_a_lie(upstream: Upstream, wire: str, stream: bool) -> None:
     whole = send(upstream, wire, "", stream=stream).content
     short = send(upstream, wire, "fail.lie_rate=1&fail.lie=-0.5", stream=stream)
-    assert whole.startswith(short.content)
     assert len(short.content) == int(short.headers["content-length"]) == round(len(whole) / 2)
     with pytest.raises(httpx2.ReadTimeout):
         send(upstream, wire, "fail.lie_rate=1", stream=stream, timeout_s=0.2)
