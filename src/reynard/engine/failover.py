@@ -13,6 +13,7 @@ from reynard.engine.routes import Routes
 from reynard.engine.walk import RetryPolicy, Walk
 from reynard.engine.work import Sink, Work
 from reynard.ports.clock import Chance, Clock
+from reynard.ports.telemetry import UNOBSERVED, Observer
 
 __all__ = ["Failover", "RetryPolicy"]
 
@@ -21,13 +22,20 @@ class Failover:
     """Walks the routes to a model, and then to those that may stand in for it. `routes` gives the snapshot in force."""
 
     def __init__(
-        self, routes: Callable[[], Routes], media: Gatherer, clock: Clock, chance: Chance, policy: RetryPolicy
+        self,
+        routes: Callable[[], Routes],
+        media: Gatherer,
+        clock: Clock,
+        chance: Chance,
+        policy: RetryPolicy,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._routes = routes
         self._clock = clock
         self._media = media
         self._chance = chance
         self._policy = policy
+        self._observer = observer
 
     async def generate(self, work: Work, sink: Sink | None) -> Completion:
         """The whole answer; with a sink, chunk by chunk on the way. Raises `GenerationError`.
@@ -62,6 +70,7 @@ class Failover:
             chance=self._chance,
             policy=self._policy,
             failures=failures,
+            observer=self._observer,
         )
 
 

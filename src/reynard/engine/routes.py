@@ -56,6 +56,11 @@ class Route:
             if not self._calls:
                 self.quiet.set()
 
+    @property
+    def calls(self) -> int:
+        """How many are under way, or wait at the gate."""
+        return self._calls
+
 
 class Routes:
     """The catalogue, and the routes to each of its models."""

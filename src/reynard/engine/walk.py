@@ -20,6 +20,7 @@ from reynard.engine.media import Gathered
 from reynard.engine.routes import Route
 from reynard.engine.work import Sink, Work
 from reynard.ports.clock import Chance, Clock
+from reynard.ports.telemetry import UNOBSERVED, Observer
 
 PASSES_BY_ITSELF: Final = frozenset({"upstream_rate_limited", "upstream_error"})
 """Worth asking the same channel again; a silent one, or one that refuses the key, is left alone."""
@@ -59,6 +60,7 @@ class Walk:
         chance: Chance,
         policy: RetryPolicy,
         failures: list[GenerationError],
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self.wait_s: float | None = None  # until a channel that is closed to us may be asked; set at the end, if one is
         self._work = work
@@ -70,6 +72,7 @@ class Walk:
         self._clock = clock
         self._chance = chance
         self._policy = policy
+        self._observer = observer
         self._failures = failures
         identity = work.identity
         self._identity = identity if generation is work.generation else replace(identity, model=generation.model)
@@ -229,7 +232,9 @@ class Walk:
             media.rest()
             lane.tell_health(outcome)
             if lane.was_tried:
-                journal.add(lane.attempt(outcome, self._identity.model, started, self._clock.now()))
+                made = lane.attempt(outcome, self._identity.model, started, self._clock.now())
+                journal.add(made)
+                self._observer.attempted(made, None if lane.call is None else lane.call.first_s)
 
     async def _answer(self, lane: Lane, media: Gathered, race: Race | None) -> Completion | None:
         """None if the channel is closed to us by the time that there is a place on it."""
