@@ -19,7 +19,7 @@ STATUS: Final[Mapping[str, int]] = {
 }
 """Of a sync call, before anything was sent: spec section 5."""
 
-SHORT: Final = "first_byte_timeout_s = 0.4\nidle_timeout_s = 0.4\nanswer_timeout_s = 0.4"
+SHORT: Final = "first_byte_timeout_s = 1\nidle_timeout_s = 1\nanswer_timeout_s = 1"
 RESTS: Final = "rests = { limited_s = 0.1 }"
 OF_THE_REQUEST: Final = frozenset({"invalid_parameters", "context_length_exceeded", "content_policy_violation"})
 
@@ -144,7 +144,7 @@ SCENARIOS: Final = {
         _fails(
             "a word at a time, for too long",
             "generation_timeout",
-            channel="total_timeout_s = 0.7",
+            channel="total_timeout_s = 1.5",
             begins=EACH,
             tokens=100,
             tokens_per_s=15,

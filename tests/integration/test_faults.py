@@ -18,7 +18,7 @@ from tests.faults import OF_THE_REQUEST, SCENARIOS, STATUS, Scenario, behaviour_
 from tests.processes import UPSTREAM_KEY, Dialect, Gateway, Upstream, channel, events, running, text_of
 
 PROMPT = "Say something."
-PACE = {"tokens_per_s": 15}
+PACE = {"tokens_per_s": 12}
 CELLS_AT_ONCE = 40
 BEHIND = ("alone", "with another")
 PRICE = "price = { input = 1_000, output = 2_000 }"
