@@ -5,19 +5,19 @@ looks at what became of its own.
 """
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import get_args
 
 import httpx2
 import pytest
 from tests.faults import OF_THE_REQUEST, SCENARIOS, STATUS, Scenario, behaviour_of
-from tests.processes import UPSTREAM_KEY, Dialect, Gateway, Upstream, channel, events, running, text_of
+from tests.integration.test_answers import wait_for
+from tests.processes import UPSTREAM_KEY, Dialect, Gateway, Upstream, channel, running
+from tests.ways import WAYS, Told, Way
 
-PROMPT = "Say something."
 PACE = {"tokens_per_s": 12}
 CELLS_AT_ONCE = 40
 BEHIND = ("alone", "with another")
@@ -26,168 +26,6 @@ TOKENS = 24  # of an answer, unless a scenario says
 IN, OUT = 1_000, 2_000  # micro-credits a token
 ENDS = ("[DONE]", "message_stop", "response.completed", "event: done")
 ADVICE = ("ry again", "Change", "Shorten", "Tell")
-
-
-@dataclass
-class Told:
-    """What a caller was told. `code`: of the error, wherever it stands; `done`: it was told that this is the end."""
-
-    status: int
-    headers: httpx2.Headers
-    raw: str
-    text: str = ""
-    code: str | None = None
-    message: str = ""
-    done: bool = False
-    task: dict[str, Any] = field(default_factory=dict)
-
-
-Ask = Callable[[httpx2.Client, str], Told]
-
-
-def failed(told: Told, error: dict[str, Any], code: str = "code") -> Told:
-    return replace(told, code=error[code], message=error["message"])
-
-
-def body(model: str, **fields: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 100, **fields}
-
-
-def post(client: httpx2.Client, path: str, sent: dict[str, Any]) -> Told:
-    """Anything but a 200 is told here, for all of them in one shape."""
-    response = client.post(path, json=sent)
-    told = Told(response.status_code, response.headers, response.text)
-    return told if response.status_code == 200 else failed(told, response.json()["error"])
-
-
-def chat(path: str, **fields: Any) -> Ask:
-    def ask(client: httpx2.Client, model: str) -> Told:
-        told = post(client, path, body(model, **fields))
-        if told.code is not None:
-            return told
-        return replace(told, text=json.loads(told.raw)["choices"][0]["message"]["content"], done=True)
-
-    return ask
-
-
-def chat_stream(path: str, **fields: Any) -> Ask:
-    def ask(client: httpx2.Client, model: str) -> Told:
-        told = post(client, path, body(model, stream=True, **fields))
-        if told.code is not None:
-            return told
-        *lines, last = [data for _, _, data in events(told.raw)]
-        if last == "[DONE]":
-            return replace(told, text=text_of([json.loads(line) for line in lines]), done=True)
-        told = failed(told, json.loads(last)["error"])
-        return replace(told, text=text_of([json.loads(line) for line in lines]))
-
-    return ask
-
-
-def message(client: httpx2.Client, model: str) -> Told:
-    told = post(client, "/v1/messages", body(model))
-    if told.code is not None:
-        return told
-    return replace(told, text="".join(block["text"] for block in json.loads(told.raw)["content"]), done=True)
-
-
-def message_stream(client: httpx2.Client, model: str) -> Told:
-    told = post(client, "/v1/messages", body(model, stream=True))
-    if told.code is not None:
-        return told
-    found = [json.loads(data) for _, _, data in events(told.raw)]
-    deltas = [event["delta"] for event in found if event["type"] == "content_block_delta"]
-    told = replace(told, text="".join(delta["text"] for delta in deltas))
-    last = found[-1]
-    return replace(told, done=True) if last["type"] == "message_stop" else failed(told, last["error"])
-
-
-def response_text(shown: dict[str, Any]) -> str:
-    return "".join(part["text"] for item in shown["output"] for part in item["content"])
-
-
-def response(client: httpx2.Client, model: str) -> Told:
-    told = post(client, "/v1/responses", {"model": model, "input": PROMPT, "max_output_tokens": 100})
-    if told.code is not None:
-        return told
-    shown = json.loads(told.raw)
-    return replace(told, text=response_text(shown), done=shown["status"] == "completed")
-
-
-def response_stream(client: httpx2.Client, model: str) -> Told:
-    sent = {"model": model, "input": PROMPT, "max_output_tokens": 100, "stream": True}
-    told = post(client, "/v1/responses", sent)
-    if told.code is not None:
-        return told
-    found = [json.loads(data) for _, _, data in events(told.raw)]
-    told = replace(told, text="".join(e["delta"] for e in found if e["type"] == "response.output_text.delta"))
-    last = found[-1]
-    if last["type"] != "response.failed":
-        return replace(told, done=last["type"] == "response.completed")
-    return failed(told, last["response"]["error"], "type")
-
-
-def later(client: httpx2.Client, told: Told) -> Told:
-    """As the task's end has it."""
-    task = client.get(f"/v1/tasks/{json.loads(told.raw)['id']}", params={"wait": 60}).json()
-    if task["status"] == "completed":
-        return replace(told, text=task["results"][0]["choices"][0]["message"]["content"], done=True)
-    return failed(told, task["error"])
-
-
-def task(client: httpx2.Client, model: str) -> Told:
-    return later(client, post(client, "/v1/llm/generations", body(model)))
-
-
-def followed(client: httpx2.Client, told: Told) -> Told:
-    raw = client.get(json.loads(told.raw)["stream"]["url"]).text
-    *chunks, (name, _, data) = events(raw)
-    assert [number for _, number, _ in chunks] == [str(number) for number in range(len(chunks))]
-    told = replace(told, raw=told.raw + raw, text=text_of([json.loads(chunk) for _, _, chunk in chunks]))
-    return replace(told, done=True) if name == "done" else failed(told, json.loads(data))
-
-
-def unread_stream(client: httpx2.Client, model: str) -> Told:
-    """Nobody reads before the end."""
-    submitted = post(client, "/v1/llm/generations", body(model, stream=True))
-    ended = later(client, submitted)
-    told = followed(client, submitted)
-    assert (told.done, told.code, told.text if told.done else "") == (ended.done, ended.code, ended.text)
-    return told
-
-
-def read_stream(client: httpx2.Client, model: str) -> Told:
-    """Read from the first chunk on, while it comes; and the same once more, when it has ended."""
-    submitted = post(client, "/v1/llm/generations", body(model, stream=True))
-    told = followed(client, submitted)
-    assert followed(client, submitted).raw == told.raw
-    return told
-
-
-@dataclass(frozen=True)
-class Way:
-    """How it is asked. `hands_out`: what comes of a stream is handed out as it comes."""
-
-    ask: Ask
-    stream: bool = False
-    hands_out: bool = False
-    paced: bool = False
-    late: bool = False
-
-
-WAYS = {
-    "sync": Way(chat("/v1/llm/generations", sync=True)),
-    "sync stream": Way(chat_stream("/v1/llm/generations", sync=True), stream=True, hands_out=True),
-    "async": Way(task, late=True),
-    "async stream, unread": Way(unread_stream, stream=True, late=True),
-    "async stream, read": Way(read_stream, stream=True, hands_out=True, paced=True, late=True),
-    "chat completion": Way(chat("/v1/chat/completions")),
-    "chat completion stream": Way(chat_stream("/v1/chat/completions"), stream=True, hands_out=True),
-    "message": Way(message),
-    "message stream": Way(message_stream, stream=True, hands_out=True),
-    "response": Way(response),
-    "response stream": Way(response_stream, stream=True, hands_out=True),
-}
 CELLS = [(name, way, behind) for name in SCENARIOS for way in WAYS for behind in BEHIND]
 
 
@@ -255,7 +93,7 @@ def run(client: httpx2.Client, cell: Cell) -> Told | Exception:
         told.task = client.get(
             f"/v1/tasks/{told.headers['x-task-id']}", params={"include": "attempts,partial", "wait": 20}
         ).json()
-    except Exception as error:  # noqa: BLE001 (the cell's own test tells it
+    except Exception as error:  # noqa: BLE001 (the cell's own test tells it)
         return error
     return told
 
@@ -284,6 +122,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory, provider: Upstream, diale
         in_order = sorted(CELLS, key=lambda cell: not WAYS[cell[1]].paced)
         told = dict(zip(in_order, pool.map(lambda cell: run(client, cell), in_order), strict=True))
         asked = {model: count - before.get(model, 0) for model, count in provider.state()["of_model"].items()}
+        wait_for(lambda: provider.state()["open"] == 0)  # nothing is still being asked
         words = WAYS["sync"].ask(client, "well").text.split()
         return Outcomes(told, asked, ledger(gateway), [provider.url.partition("//")[2], UPSTREAM_KEY], words)
 
@@ -305,13 +144,14 @@ def test_a_cell(outcomes: Outcomes, dialect: Dialect, name: str, way: str, behin
     if isinstance(told, Exception):
         raise told
     code, whole = expected(scenario, dialect, how, behind), outcomes.whole(scenario)
+    is_open = how.hands_out and dialect in scenario.begins
     assert (told.code, told.done) == (code, code is None)
     if code is None:
         check_whole(told, whole)
     else:
-        check_failure(told, scenario, how, whole, is_open=how.hands_out and dialect in scenario.begins)
+        check_failure(told, scenario, how, whole, is_open=is_open)
     model = model_of((name, way, behind))
-    check_attempts(told, outcomes.asked[model], scenario, model)
+    check_attempts(told, outcomes.asked[model], scenario, model, is_open=is_open)
     if code is None and behind != "alone" and scenario.code(dialect, stream=how.stream) is not None:
         assert told.task["usage"]["served_by"] == "good"
     check_money(told, outcomes.ledger[told.task["id"]])
@@ -340,18 +180,18 @@ def check_failure(told: Told, scenario: Scenario, way: Way, whole: str, *, is_op
         assert max(0, wait - 90) < int(told.headers["retry-after"]) <= wait
 
 
-def check_attempts(told: Told, asked: int, scenario: Scenario, model: str) -> None:
+def check_attempts(told: Told, asked: int, scenario: Scenario, model: str, *, is_open: bool) -> None:
     """Each is told, and the failing provider was not asked more often than it may be."""
     attempts = told.task["attempts"]
     assert asked <= scenario.most
-    if "reset_rate" not in scenario.behaviour:  # a request on a connection that may be stale is sent again unseen
-        assert asked == len([attempt for attempt in attempts if attempt["channel"] == f"bad-{model}"])
+    assert asked == len([attempt for attempt in attempts if attempt["channel"] == f"bad-{model}"])
     *before, last = [(attempt["channel"], attempt["outcome"]) for attempt in attempts]
     assert {outcome for _, outcome in before} <= {"failed"}
     assert last[1] == told.task["status"]
     if told.done:
         assert told.task["usage"]["served_by"] == last[0]
-        assert told.headers.get("x-served-by", last[0]) in (last[0], attempts[0]["channel"])
+        of_headers = attempts[0]["channel"] if is_open else last[0]  # they were sent with the first chunk
+        assert told.headers.get("x-served-by", of_headers) == of_headers
 
 
 def check_money(told: Told, entries: Entries) -> None:
