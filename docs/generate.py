@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from reynard import config
-from reynard.bootstrap import CODECS
+from reynard.bootstrap.wiring import CODECS
 from reynard.config import ChannelSettings, Provider, Settings
 from reynard.core import forms
 from reynard.core.channels import Channel
