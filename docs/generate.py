@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests import faults
 
 from reynard import config
-from reynard.bootstrap import CODECS
+from reynard.bootstrap.wiring import CODECS
 from reynard.config import ChannelSettings, Provider, Settings
 from reynard.core import forms
 from reynard.core.channels import Channel
