@@ -16,7 +16,8 @@ from tests.crash.gateway import Order, run
 from tests.processes import UPSTREAM_KEY, Ended, Gateway, Upstream, running
 from tests.receiver import Receiver
 
-from reynard.bootstrap import SystemChance, SystemClock, new_key, open_store
+from reynard.bootstrap.data_dir import new_key, open_store
+from reynard.bootstrap.system import SystemChance, SystemClock
 from reynard.core.ledger import Entry
 
 ORDERS = "kill.json"

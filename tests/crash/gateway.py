@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from reynard import bootstrap
+from reynard.bootstrap import data_dir, serving  # noqa: F401 what is imported once need not be at each start
 from reynard.cli import main as command_line
 from reynard.cli import serve  # noqa: F401 what is imported once need not be at each start
 from reynard.core.task import Status, Task
@@ -198,11 +198,11 @@ def watch_all(death: Death) -> None:
     calls = [boundary for boundary in BOUNDARIES.values() if isinstance(boundary, Call)]
     for of, method in {(call.of, method) for call in calls for method in call.methods}:
         watch(death, of, method)
-    open_store = bootstrap.open_store
+    open_store = data_dir.open_store
 
     def opened(*args: Any, **kwargs: Any) -> SQLiteStore:
         store = open_store(*args, **kwargs)
         store._writer._connection.set_trace_callback(death.at)
         return store
 
-    bootstrap.open_store = opened
+    data_dir.open_store = opened
