@@ -248,7 +248,16 @@ def test_errors_are_the_sdks_own(gateway: Gateway, sdk: Anthropic, upstream: Ups
     with pytest.raises(anthropic.AuthenticationError) as unknown:
         Anthropic(base_url=gateway.url, api_key="sk-wrong").messages.create(model=MODEL, max_tokens=100, messages=HI)
     assert unknown.value.type == "authentication_error"
+
+
+def test_a_provider_that_limits_is_told_as_the_sdk_has_it(folder: Path, upstream: Upstream) -> None:
     upstream.behave(fail={"status": 429, "rate": 1, "retry_after_s": 60})
+    with running(Gateway(folder, channel(upstream))) as gateway:  # one whose channel may rest
+        sdk = Anthropic(base_url=gateway.url, api_key=gateway.key, max_retries=0)
+        _meets_the_limit(sdk)
+
+
+def _meets_the_limit(sdk: Anthropic) -> None:
     with pytest.raises(anthropic.InternalServerError) as limited:
         sdk.messages.create(model=MODEL, max_tokens=100, messages=HI)
     assert (limited.value.status_code, limited.value.type) == (503, "overloaded_error")
