@@ -87,8 +87,8 @@ async def read_all(gateway: Gateway, upstream: Upstream, load: Load) -> None:
     found: dict[str, set[tuple[int, bytes, bytes]]] = {path: set() for path in paths}
     for path, reader, _ in opened:
         found[path].add(reader.read)
-    for path, reads in found.items():
-        [(chunks, digest, last)] = reads  # the same bytes for all of them
+    for reads in found.values():
+        [(chunks, _, last)] = reads  # the same bytes for all of them
         assert chunks >= load.tokens
         assert last == b'event: done\ndata: {"total_chunks": %d}\n\n' % chunks
     await replayed(wire, gateway, found, paths[:: max(1, load.streams // 20)])
