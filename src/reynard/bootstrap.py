@@ -24,19 +24,25 @@ from reynard.core.keys import Key
 from reynard.core.simulation import Simulation
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
 from reynard.engine.calls import Calls
+from reynard.engine.courier import Courier
+from reynard.engine.endings import Endings
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
 from reynard.engine.files import FileLimits, Files
 from reynard.engine.jobs import Jobs
 from reynard.engine.media import Gatherer, MediaLimits
+from reynard.engine.outbox import Outbox
+from reynard.engine.recovery import Recovery
 from reynard.engine.repeats import Repeats
 from reynard.engine.retention import Retention
 from reynard.engine.routes import Route, Routes
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.worker import Worker
-from reynard.http import app, door, server
+from reynard.http import app, door, server, views
 from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
@@ -50,10 +56,12 @@ from reynard.providers.gemini.files import GeminiUploader
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
+from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.chunks_written import WriteFirstChunkLog, WrittenChunkLog
 from reynard.storage.limits_memory import MemoryLimiter
+from reynard.storage.master import MasterSecret
 from reynard.storage.sqlite import SQLiteStore
 from reynard.storage.sqlite.store import BUSY_TIMEOUT_S
 
@@ -63,6 +71,7 @@ STORE_FILE: Final = "reynard.db"
 STORE_TIMEOUT_S: Final = 1.0  # who waits for a store that somebody else has locked is told so soon
 LOCK_FILE: Final = "reynard.lock"
 FILES_FOLDER: Final = "files"
+MASTER_FILE: Final = "webhooks.secret"
 EVERYWHERE: Final = ("0.0.0.0", "::", "")  # noqa: S104 it is compared with, not listened on
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 Ready = Callable[[str, str | None], None]
@@ -210,6 +219,11 @@ def open_store(data_dir: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> SQL
     return SQLiteStore(data_dir / STORE_FILE, busy_timeout_s=busy_timeout_s)
 
 
+def open_master(data_dir: Path) -> MasterSecret:
+    """What the secrets of webhooks are derived from."""
+    return MasterSecret(data_dir / MASTER_FILE)
+
+
 def open_blobs(settings: Settings, environment: Mapping[str, str]) -> Blobs:
     """Where the bytes of uploaded files are kept. Raises `objects.ExtraMissing`."""
     if settings.files.url == "disk":
@@ -239,6 +253,7 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         )
         await engine.start()
         engine.files.start()
+        engine.webhooks.start()
         retention = Retention(
             store=store, clock=clock, jobs=jobs, periods=settings.retention, chunks_s=settings.chunks.retention_s
         )
@@ -378,21 +393,28 @@ def _engine(
     failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy())
     policy, capacity = RunPolicy(), settings.engine
     billing, repeats = Billing(lambda: wiring.routes), Repeats(store, clock)
+    webhooks = _webhooks(settings, store, clock, chance, jobs)
     admission = Admission(
         store=store,
         limiter=MemoryLimiter(clock),
         files=files,
+        webhooks=webhooks,
         routes=lambda: wiring.routes,
         clock=clock,
         chance=chance,
     )
+    endings = Endings(admission, chunks, webhooks)
     worker_id = f"worker-{secrets.token_hex(6)}"
+    recovery = Recovery(
+        worker_id, store=store, chunks=chunks, endings=endings, billing=billing, clock=clock, policy=policy
+    )
     worker = Worker(
         worker_id,
         store=store,
         chunks=chunks,
         failover=failover,
-        admission=admission,
+        endings=endings,
+        recovery=recovery,
         billing=billing,
         clock=clock,
         jobs=jobs,
@@ -403,6 +425,7 @@ def _engine(
         worker_id,
         store=store,
         admission=admission,
+        endings=endings,
         repeats=repeats,
         failover=failover,
         billing=billing,
@@ -417,12 +440,36 @@ def _engine(
         worker=worker,
         calls=calls,
         admission=admission,
+        endings=endings,
         repeats=repeats,
         access=Access(store, clock),
         files=files,
+        accounts=Accounts(store),
+        webhooks=webhooks,
         routes=lambda: wiring.routes,
         clock=clock,
         policy=policy,
+    )
+
+
+def _webhooks(settings: Settings, store: SQLiteStore, clock: SystemClock, chance: SystemChance, jobs: Jobs) -> Webhooks:
+    limits = settings.webhooks
+    master = open_master(Path(settings.server.data_dir))
+    rules = FetchRules(allow_private_networks=limits.allow_private_networks, timeout_s=limits.timeout_s)
+    courier = Courier(
+        store=store,
+        notifier=GuardedNotifier(rules),
+        payload=views.event,
+        master=master,
+        clock=clock,
+        chance=chance,
+    )
+    return Webhooks(
+        store=store,
+        outbox=Outbox(store, courier, clock, jobs, concurrency=limits.concurrency),
+        master=master,
+        clock=clock,
+        allow_private_networks=limits.allow_private_networks,
     )
 
 

@@ -21,6 +21,8 @@ COMMANDS = [
     ["config", "check"],
     ["keys"],
     *[["keys", name] for name in ("create", "list", "show", "update", "revoke", "rotate")],
+    ["webhooks"],
+    *[["webhooks", name] for name in ("list", "show", "redeliver", "secret", "rotate")],
     ["tasks"],
     *[["tasks", name] for name in ("list", "show", "cancel", "watch")],
 ]

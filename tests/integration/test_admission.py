@@ -94,6 +94,29 @@ def test_a_stream_that_broke_is_paid_for_as_far_as_it_came(priced: Gateway, upst
         assert {attempt["outcome"] for attempt in task["attempts"]} == {"failed"}
 
 
+def test_what_a_reader_saw_before_a_kill_is_paid_for(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(tokens=500, tokens_per_s=100)
+    config = channel(upstream) + PRICED
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+        task = submit(client, text_request(stream=True)).json()
+        with client.stream("GET", task["stream"]["url"]) as response:
+            text = ""
+            for part in response.iter_text():
+                text += part
+                if text.count("\n\n") > 60:  # more than what is written behind
+                    break
+            gateway.kill()
+    upstream.behave()
+    with running(Gateway(folder)) as gateway, gateway.client() as client:
+        ended = client.get(f"/v1/tasks/{task['id']}", params={"wait": 20, "include": "partial"}).json()
+        assert ended["error"]["code"] == "stream_interrupted"
+        kept = events(client.get(task["stream"]["url"]).text)
+        produced = ended["partial"]["choices"][0]["message"]["content"]
+        assert produced == text_of([json.loads(data) for name, _, data in kept if name == "chunk"]) != ""
+        [(_, cost)] = ledger(gateway)[f"settlement {task['id']}"]
+        assert cost == ended["usage"]["prompt_tokens"] * 1_000 + ended["usage"]["completion_tokens"] * OUTPUT > 0
+
+
 def test_a_deadline_cuts_the_upstream_call(priced: Gateway, upstream: Upstream) -> None:
     upstream.behave(first_token_ms=60_000)
     cut = upstream.state()["cut"]
@@ -196,3 +219,74 @@ def test_a_deadline_holds_for_what_waits_too(folder: Path, upstream: Upstream) -
         ended = client.get(f"/v1/tasks/{waiting['id']}", params={"wait": 30}).json()
         assert (ended["status"], ended["error"]["code"]) == ("failed", "generation_timeout")
         assert client.get(f"/v1/tasks/{running_id}").json()["status"] == "processing"
+
+
+def test_a_key_has_its_requests_a_minute(priced: Gateway, upstream: Upstream) -> None:
+    with priced.client(priced.new_key("--rpm", "3")) as client:
+        answers = [submit(client, text_request(sync=True)) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]
+        assert left == ["2", "1", "0", "0"]
+        refused = answers[-1]
+        assert (refused.json()["error"]["type"], refused.headers["x-ratelimit-limit-requests"]) == (
+            "rate_limit_error",
+            "3",
+        )
+        assert 1 <= int(refused.headers["retry-after"]) <= 61
+        assert len(client.get("/v1/tasks").json()["data"]) == 3
+
+
+def test_a_key_has_its_tokens_a_minute_and_only_what_was_used_counts(priced: Gateway, upstream: Upstream) -> None:
+    upstream.behave(tokens=10)
+    with priced.client(priced.new_key("--tpm", "1000")) as client:
+        first = submit(client, text_request(sync=True, max_tokens=900))
+        second = submit(client, text_request(sync=True, max_tokens=900))
+        assert (first.status_code, second.status_code) == (200, 200)
+        usage = first.json()["usage"]["total_tokens"] + second.json()["usage"]["total_tokens"]
+        refused = submit(client, text_request(sync=True, max_tokens=1000 - usage))
+        assert (refused.status_code, refused.headers["x-ratelimit-remaining-tokens"]) == (429, str(1000 - usage))
+        never = submit(client, text_request(sync=True, max_tokens=5_000))
+        assert (never.status_code, "retry-after" in never.headers) == (429, False)
+
+
+def test_a_key_has_its_tasks_at_once_also_after_a_restart(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(first_token_ms=60_000)
+    with running(Gateway(folder, channel(upstream))) as gateway:
+        key = gateway.new_key("--concurrency", "2")
+        with gateway.client(key) as client:
+            ids = [submit(client, text_request()).json()["id"] for _ in range(2)]
+            assert submit(client, text_request(sync=True)).status_code == 429
+            gateway.kill()
+    with running(Gateway(folder)) as gateway, gateway.client(key) as client:
+        assert submit(client, text_request()).status_code == 429
+        client.post(f"/v1/tasks/{ids[0]}/cancel")
+        assert submit(client, text_request()).status_code == 200
+        assert submit(client, text_request()).status_code == 429
+
+
+def test_credits_are_never_spent_twice(priced: Gateway, upstream: Upstream) -> None:
+    """A hundred calls at once for credits that cover a few, in all four ways."""
+    upstream.behave(tokens=30, first_token_ms=200)
+    key = priced.new_key("--credits", "1")
+    ways: list[dict[str, Any]] = [{"sync": True}, {}, {"stream": True}, {"sync": True, "stream": True}]
+    with priced.client(key) as client, ThreadPoolExecutor(16) as pool:
+
+        def send(number: int) -> httpx2.Response:
+            response = submit(client, text_request(max_tokens=100, **ways[number % 4]))
+            response.read()
+            return response
+
+        answers = list(pool.map(send, range(100)))
+        assert {answer.status_code for answer in answers} == {200, 402}
+        refused = next(answer for answer in answers if answer.status_code == 402).json()["error"]
+        assert (refused["type"], refused["code"]) == ("insufficient_quota", "insufficient_quota")
+        assert "missing" in refused["message"]
+        ids = [answer.headers["x-task-id"] for answer in answers if answer.status_code == 200]
+        used = sum(
+            client.get(f"/v1/tasks/{task_id}", params={"wait": 20}).json()["usage"]["credits_used"] for task_id in ids
+        )
+        token = client.get("/v1/account/credits").json()["data"]["token"]
+        assert round(token["remaining_credits"] + used, 6) == 1
+        assert token["remaining_credits"] >= 0
+        assert round(token["used_credits"], 6) == round(used, 6)
+    assert priced.command("ledger", "verify").returncode == 0

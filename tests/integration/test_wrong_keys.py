@@ -93,6 +93,9 @@ class Counting:
     async def update_key(self, key: Key, *, was: Key) -> bool:
         raise NotImplementedError
 
+    async def find_key(self, key_id: str) -> Key | None:
+        raise NotImplementedError
+
     async def list_keys(self) -> Sequence[Key]:
         raise NotImplementedError
 

@@ -18,11 +18,14 @@ from reynard.engine import run
 from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
 from reynard.engine.capacity import Capacity
+from reynard.engine.endings import Endings
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover
 from reynard.engine.files import Files
 from reynard.engine.jobs import Jobs
+from reynard.engine.recovery import Recovery
 from reynard.engine.routes import Routes
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.work import Sink, Work
 from reynard.engine.worker import Worker
 from reynard.ports.chunks import Batch, StreamEnd
@@ -91,24 +94,30 @@ async def test_an_end_on_disk_has_all_its_chunks_there(
     clock, jobs = FakeClock(), Jobs()
     memory = MemoryChunkLog(clock, retention_s=900, max_bytes=1_000_000, max_stream_bytes=500_000)
     chunks = WrittenChunkLog(memory, store, clock, write_delay_s=60, retention_s=900, max_bytes=1_000_000)
+    admission = Admission(
+        store=store,
+        limiter=MemoryLimiter(clock),
+        files=cast("Files", None),
+        webhooks=cast("Webhooks", None),
+        routes=lambda: ROUTES,
+        clock=clock,
+        chance=cast("Chance", None),
+    )
+    endings, billing, policy = Endings(admission, chunks, cast("Webhooks", None)), Billing(lambda: ROUTES), RunPolicy()
     worker = Worker(
         "worker-a",
         store=store,
         chunks=chunks,
         failover=cast("Failover", Provider()),
-        admission=Admission(
-            store=store,
-            limiter=MemoryLimiter(clock),
-            files=cast("Files", None),
-            routes=lambda: ROUTES,
-            clock=clock,
-            chance=cast("Chance", None),
+        endings=endings,
+        recovery=Recovery(
+            "worker-a", store=store, chunks=chunks, endings=endings, billing=billing, clock=clock, policy=policy
         ),
-        billing=Billing(lambda: ROUTES),
+        billing=billing,
         clock=clock,
         jobs=jobs,
         capacity=Capacity(),
-        policy=RunPolicy(),
+        policy=policy,
     )
     task = new_task(1, stream=True)
     await store.insert(task, GENERATION)
@@ -137,7 +146,10 @@ async def test_a_stream_that_was_read_does_not_begin_anew_before_its_worker_is_m
         worker=cast("Worker", SimpleNamespace(runs={})),
         clock=clock,
         policy=RunPolicy(),
-        **dict.fromkeys(("calls", "admission", "repeats", "access", "files", "routes"), cast("Any", None)),
+        **dict.fromkeys(
+            ("calls", "admission", "endings", "repeats", "access", "files", "accounts", "webhooks", "routes"),
+            cast("Any", None),
+        ),
     )
     for task in (read, unread):
         assert await engine.read(task.id, 0, 0.0) == Batch(())

@@ -2,25 +2,25 @@
 
 import datetime
 import re
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
 from msgspec.structs import replace
 
 from reynard.cli import settings as shared
+from reynard.cli.limits import limit_options, limits_with
+from reynard.cli.store import CreditAmount, change, credits_of, found, now, on_store, print_json
 from reynard.core import keys as made
 from reynard.core.keys import Key
-from reynard.ports.store import Keys
+from reynard.core.ledger import Account, Entry, shown
+from reynard.core.limits import Limits
+from reynard.core.webhooks import check_callback_url
+from reynard.ports.store import Store
 
-T = TypeVar("T")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-class KeyNotFound(Exception):
-    """No key of that id."""
+NOT_SHOWN = ("digest", "signing", "limits")  # of the limits, each is shown by itself
+HEADINGS = ["ID", "KEY", "NAME", "STATE", "CREDITS", "RESERVED", "USED", "MODELS"]
 
 
 class Lifetime(click.ParamType[float | None]):
@@ -32,10 +32,10 @@ class Lifetime(click.ParamType[float | None]):
         """Seconds; None for ever."""
         if value is None or value == "never":
             return None
-        found = re.fullmatch(r"(\d{1,6})([smhdw])", str(value))
-        if found is None:
+        said = re.fullmatch(r"(\d{1,6})([smhdw])", str(value))
+        if said is None:
             self.fail(f"`{value}` is not a time; write 30d, 12h, 45m or never", param, ctx)
-        return float(found[1]) * SECONDS[found[2]]
+        return float(said[1]) * SECONDS[said[2]]
 
 
 @click.group()
@@ -44,7 +44,7 @@ def keys() -> None:
 
     \b
     Example:
-      reynard keys create --name ci --models smollm2-135m --expires 30d
+      reynard keys create --name ci --models smollm2-135m --expires 30d --credits 25
     """
 
 
@@ -53,7 +53,10 @@ def keys() -> None:
 @click.option("--models", help="The only models it may use, separated by commas.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts, as 30d.")
 @click.option("--group", default="default", help="A word that groups keys; tasks carry it.")
+@click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody.")
 @click.option("--admin", is_flag=True, help="It may administer the gateway.")
+@click.option("--credits", "granted", type=CreditAmount(), help="What it may use up, as 25; else no limit.")
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @shared.store_options
 def create(
@@ -61,26 +64,48 @@ def create(
     models: str | None,
     expires: float | None,
     group: str,
+    callback_url: str | None,
     admin: bool,
+    granted: int | None,
     as_json: bool,
     config_file: str | None,
     data: str | None,
+    **limits: int | None,
 ) -> None:
     """Make a key; it is printed once, alone on the last line.
 
     \b
     Example:
-      reynard keys create --name ci --expires 30d
+      reynard keys create --name ci --expires 30d --credits 25 --rpm 60
     """
     from reynard.bootstrap import SystemChance, SystemClock, new_key
 
+    if granted is not None and granted < 0:
+        raise click.BadParameter("a new key cannot owe anything", param_hint="--credits")
     clock = SystemClock()
+    callback = _receiver(callback_url, config_file)
     bound = None if models is None else tuple(filter(None, models.split(",")))
     end = None if expires is None else clock.now() + expires
-    secret, key = new_key(SystemChance(), clock, name=name, models=bound, expires=end, group=group, admin=admin)
-    _with_store(config_file, data, lambda store: store.add_key(key))
+    fields = {
+        "models": bound,
+        "expires": end,
+        "group": group,
+        "callback_url": callback,
+        "admin": admin,
+        "limited": granted is not None,
+        "limits": limits_with(Limits(), limits),
+    }
+    secret, key = new_key(SystemChance(), clock, name=name, **fields)
+
+    async def add(store: Store) -> Account:
+        await store.add_key(key)
+        if granted:  # a key whose grant does not come, can use nothing up
+            await store.post(Entry(key_id=key.id, kind="grant", amount=granted, at=key.created, note="at its creation"))
+        return await store.account(key.id)
+
+    account = on_store(config_file, data, add)
     if as_json:
-        _print_json({"id": key.id, "key": secret, **_shown(key)})
+        print_json({"id": key.id, "key": secret, **_shown(key, account)})
     else:
         click.echo(f"{key.id} made; the key is shown once:", err=True)
         click.echo(secret)
@@ -96,12 +121,16 @@ def list_keys(as_json: bool, config_file: str | None, data: str | None) -> None:
     Example:
       reynard keys list
     """
-    found = _with_store(config_file, data, lambda store: store.list_keys())
+
+    async def listed(store: Store) -> list[tuple[Key, Account]]:
+        accounts = await store.accounts()
+        return [(key, accounts.get(key.id, Account())) for key in await store.list_keys()]
+
+    rows = on_store(config_file, data, listed)
     if as_json:
-        _print_json([_shown(key) for key in found])
-        return
-    rows = [[key.id, key.hint, key.name or "-", _state(key), ",".join(key.models or ()) or "all"] for key in found]
-    shared.table(["ID", "KEY", "NAME", "STATE", "MODELS"], rows)
+        print_json([_shown(key, account) for key, account in rows])
+    else:
+        shared.table(HEADINGS, [_row(key, account) for key, account in rows])
 
 
 @keys.command()
@@ -109,21 +138,21 @@ def list_keys(as_json: bool, config_file: str | None, data: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @shared.store_options
 def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) -> None:
-    """One key.
+    """One key, with its credits: the balance that it may still reserve, what is reserved, and what is used.
 
     \b
     Example:
       reynard keys show key-0a1b2c3d4e5f
     """
 
-    async def find(store: Keys) -> Key:
-        return await _found(store, key_id)
+    async def find(store: Store) -> tuple[Key, Account]:
+        return await found(store, key_id), await store.account(key_id)
 
-    shown = _shown(_with_store(config_file, data, find))
+    fields = _shown(*on_store(config_file, data, find))
     if as_json:
-        _print_json(shown)
+        print_json(fields)
     else:
-        shared.table(["FIELD", "VALUE"], [[name, str(value)] for name, value in shown.items()])
+        shared.table(["FIELD", "VALUE"], [[name, _text(value)] for name, value in fields.items()])
 
 
 @keys.command()
@@ -132,6 +161,9 @@ def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) 
 @click.option("--models", help="The only models it may use, separated by commas; `all` for all.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts from now, as 30d; `never`.")
 @click.option("--group", help="A word that groups keys.")
+@click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody; `none`.")
+@click.option("--limited/--unlimited", default=None, help="Whether its balance must cover what it asks for.")
+@limit_options
 @shared.store_options
 def update(
     key_id: str,
@@ -139,22 +171,60 @@ def update(
     models: str | None,
     expires: float | None,
     group: str | None,
+    callback_url: str | None,
+    limited: bool | None,
     config_file: str | None,
     data: str | None,
+    **limits: int | None,
 ) -> None:
-    """Change a key.
+    """Change a key. Its balance is changed by `reynard keys credit`.
 
     \b
     Example:
-      reynard keys update key-0a1b2c3d4e5f --models all --expires never
+      reynard keys update key-0a1b2c3d4e5f --models all --expires never --unlimited --rpm none
     """
-    changes: dict[str, Any] = {field: value for field, value in (("name", name), ("group", group)) if value is not None}
+    given = {"name": name, "group": group, "limited": limited}
+    changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if models is not None:
         changes["models"] = None if models == "all" else tuple(filter(None, models.split(",")))
     if _was_given("expires"):
-        changes["expires"] = None if expires is None else _now() + expires
-    _change(config_file, data, key_id, changes)
+        changes["expires"] = None if expires is None else now() + expires
+    if callback_url is not None:
+        changes["callback_url"] = _receiver(callback_url, config_file)
+    change(
+        *(config_file, data, key_id),
+        lambda key: replace(key, **changes, limits=limits_with(key.limits, limits)),
+    )
     click.echo(f"{key_id} changed")
+
+
+@keys.command(context_settings={"ignore_unknown_options": True})  # -5 is an amount
+@click.argument("key_id")
+@click.argument("amount", type=CreditAmount())
+@click.option("--note", default="", help="Why; it is kept with the entry.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@shared.store_options
+def credit(key_id: str, amount: int, note: str, as_json: bool, config_file: str | None, data: str | None) -> None:
+    """Give a key credits; an amount below zero takes some back. Prints the new balance.
+
+    \b
+    Example:
+      reynard keys credit key-0a1b2c3d4e5f 25 --note "invoice 7"
+      reynard keys credit key-0a1b2c3d4e5f -2.5
+    """
+
+    async def grant(store: Store) -> tuple[Key, Account]:
+        key = await found(store, key_id)
+        await store.post(Entry(key_id=key_id, kind="grant", amount=amount, at=now(), note=note))
+        return key, await store.account(key_id)
+
+    key, account = on_store(config_file, data, grant)
+    if as_json:
+        print_json({"id": key_id, **credits_of(account)})
+    else:
+        click.echo(f"{key_id} has {shown(account.balance)} credits")
+    if not key.limited:
+        click.echo(f"it has no limit: `reynard keys update {key_id} --limited` sets its balance as one", err=True)
 
 
 @keys.command()
@@ -167,7 +237,7 @@ def revoke(key_id: str, config_file: str | None, data: str | None) -> None:
     Example:
       reynard keys revoke key-0a1b2c3d4e5f
     """
-    _change(config_file, data, key_id, {"revoked": _now()})
+    change(config_file, data, key_id, lambda key: replace(key, revoked=now()))
     click.echo(f"{key_id} revoked")
 
 
@@ -185,66 +255,52 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
     from reynard.bootstrap import SystemChance
 
     secret = made.make(SystemChance().below)
-    _change(config_file, data, key_id, {"digest": made.digest(secret), "hint": made.hint(secret)})
+    changes = {"digest": made.digest(secret), "hint": made.hint(secret)}
+    change(config_file, data, key_id, lambda key: replace(key, **changes))
     if as_json:
-        _print_json({"id": key_id, "key": secret})
+        print_json({"id": key_id, "key": secret})
     else:
         click.echo(f"{key_id} has a new secret; it is shown once:", err=True)
         click.echo(secret)
 
 
-def _with_store(config_file: str | None, data: str | None, work: Callable[[Keys], Awaitable[T]]) -> T:
-    from reynard.bootstrap import open_store
-
-    async def worked() -> T:
-        store = open_store(Path(shared.load(config_file, data_dir=data).server.data_dir))
-        try:
-            return await work(store)
-        finally:
-            await store.close()
-
-    return shared.run(worked())
+def _receiver(url: str | None, config_file: str | None) -> str | None:
+    """A `--callback-url`, by the rules of the settings. Raises `InvalidParam`."""
+    if url is None or url == "none":
+        return None
+    private = shared.load(config_file).webhooks.allow_private_networks
+    check_callback_url(url, "--callback-url", private=private)
+    return url
 
 
-async def _found(store: Keys, key_id: str) -> Key:
-    for key in await store.list_keys():
-        if key.id == key_id:
-            return key
-    raise KeyNotFound(f"there is no key {key_id}; `reynard keys list` shows them")
-
-
-def _change(config_file: str | None, data: str | None, key_id: str, changes: dict[str, Any]) -> None:
-    async def change(store: Keys) -> None:
-        key = await _found(store, key_id)
-        while not await store.update_key(replace(key, **changes), was=key):
-            key = await _found(store, key_id)  # somebody else changed it just now
-
-    _with_store(config_file, data, change)
-
-
-def _shown(key: Key) -> dict[str, Any]:
-    """A key without its digest, times as people read them."""
-    fields = {name: value for name, value in msgspec.structs.asdict(key).items() if name != "digest"}
-    for name in ("created", "expires", "revoked"):
+def _shown(key: Key, account: Account) -> dict[str, Any]:
+    """A key without what is secret, times and credits as people read them."""
+    fields = {name: value for name, value in msgspec.structs.asdict(key).items() if name not in NOT_SHOWN}
+    for name in ("created", "expires", "revoked", "rotated"):
         if fields[name] is not None:
             fields[name] = datetime.datetime.fromtimestamp(fields[name], datetime.UTC).isoformat(timespec="seconds")
-    return {**fields, "state": _state(key)}
+    return {**fields, **msgspec.structs.asdict(key.limits), "state": _state(key), **credits_of(account)}
+
+
+def _text(value: Any) -> str:
+    return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
+
+
+def _row(key: Key, account: Account) -> list[str]:
+    models = ",".join(key.models or ()) or "all"
+    balance = shown(account.balance) if key.limited else "unlimited"
+    return [
+        *(key.id, key.hint, key.name or "-", _state(key)),
+        *(balance, shown(account.reserved), shown(account.used), models),
+    ]
 
 
 def _state(key: Key) -> str:
     if key.revoked is not None:
         return "revoked"
-    return "good" if key.is_good(_now()) else "expired"
-
-
-def _now() -> float:
-    return datetime.datetime.now(datetime.UTC).timestamp()
+    return "good" if key.is_good(now()) else "expired"
 
 
 def _was_given(option: str) -> bool:
     source = click.get_current_context().get_parameter_source(option)
     return source is click.core.ParameterSource.COMMANDLINE
-
-
-def _print_json(value: Any) -> None:
-    click.echo(msgspec.json.encode(value))

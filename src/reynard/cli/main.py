@@ -11,8 +11,10 @@ from reynard import __version__
 COMMANDS: Final = {
     "serve": "reynard.cli.serve:serve",
     "keys": "reynard.cli.keys:keys",
+    "ledger": "reynard.cli.ledger:ledger",
     "ask": "reynard.cli.ask:ask",
     "tasks": "reynard.cli.tasks:tasks",
+    "webhooks": "reynard.cli.webhooks:webhooks",
     "models": "reynard.cli.models:models",
     "doctor": "reynard.cli.doctor:doctor",
     "config": "reynard.cli.config:config",

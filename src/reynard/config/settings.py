@@ -73,6 +73,14 @@ class MediaSettings(Section, frozen=True, kw_only=True):
     fetches_at_once: Annotated[int, Meta(ge=1)] = 16
 
 
+class WebhookSettings(Section, frozen=True, kw_only=True):
+    """How the ends of tasks are posted. `timeout_s`: of one POST. `concurrency`: at once; a key has half at most."""
+
+    allow_private_networks: bool = False
+    timeout_s: Seconds = 15
+    concurrency: Annotated[int, Meta(ge=1)] = 32
+
+
 Key = str | tuple[str, ...] | None
 """`env:NAME`, `file:/path`, the key itself, or a list of these."""
 
@@ -108,6 +116,7 @@ class Settings(Section, frozen=True, kw_only=True):
     chunks: ChunkSettings = ChunkSettings()
     files: FileSettings = FileSettings()
     media: MediaSettings = MediaSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     engine: Capacity = Capacity()
     retention: Periods = Periods()
     providers: tuple[Provider, ...] = ()

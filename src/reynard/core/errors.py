@@ -180,6 +180,12 @@ class FileNotFound(NotFound):
     code = "file_not_found"
 
 
+class DeliveryNotFound(NotFound):
+    """No such delivery of a webhook, or another key's."""
+
+    code = "delivery_not_found"
+
+
 class StreamNotAvailable(NotFound):
     """The task was not submitted with `stream: true` (spec section 2.5)."""
 

@@ -30,7 +30,7 @@ Url = Annotated[str, Meta(min_length=1)]
 Urls = Annotated[tuple[Url, ...], Meta(min_length=1, max_length=10)]
 
 
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Seconds = Annotated[float, Meta(ge=0.001, le=86_400)]
 Fallbacks = Annotated[tuple[Name, ...], Meta(max_length=8)]
 
 

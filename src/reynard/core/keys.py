@@ -32,6 +32,8 @@ class Key(Struct, frozen=True, kw_only=True):
     limited: bool = False  # to its credits; what another key uses is recorded, and not refused
     callback_url: str | None = None  # told of the end of its tasks, where a request names no other
     limits: Limits = Limits()
+    signing: int = 1  # the version of the secret that signs its webhooks
+    rotated: float | None = None  # when the version before that stops to sign as well
 
     def is_good(self, now: float) -> bool:
         """Neither revoked nor expired."""

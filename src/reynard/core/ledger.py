@@ -5,10 +5,11 @@ keeps the cost and gives the rest back; a refund gives all of it back. Both are 
 same commit as the state that it belongs to: nothing is charged twice, and nothing is held for ever.
 """
 
+import re
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Raw, Struct
 
 from reynard.core.errors import InsufficientCredits
 from reynard.core.task import Task
@@ -16,6 +17,10 @@ from reynard.core.task import Task
 MICRO: Final = 1_000_000
 """Micro-credits in a credit."""
 
+Credits = Annotated[Raw, Meta(extra_json_schema={"type": "number"})]
+"""An amount as clients read it: a JSON number of credits, exact."""
+
+_WRITTEN: Final = re.compile(r"([+-]?)(\d{1,9})(?:\.(\d{1,6}))?")
 
 Kind = Literal["grant", "hold", "settlement", "refund", "carry"]
 """`grant`: the operator gave credits (or took them). `carry`: the sum of entries that are no longer kept."""
@@ -63,6 +68,24 @@ def shown(amount: int) -> str:
     whole, rest = divmod(abs(amount), MICRO)
     text = f"{whole}.{rest:06}".rstrip("0").rstrip(".")
     return f"-{text}" if amount < 0 else text
+
+
+def in_credits(amount: int) -> Credits:
+    """Micro-credits, as `Credits`."""
+    return Raw(shown(amount).encode())
+
+
+def amount_of(text: str) -> int:
+    """Credits as people write them (`25`, `-0.5`), in micro-credits, exact. Raises `ValueError`.
+
+    At most 999999999.999999: thousands of such grants fit into the 64 bits of an account.
+    """
+    found = _WRITTEN.fullmatch(text)
+    if found is None:
+        raise ValueError("write credits as 25, 0.5 or -3.25: at most six decimals, and below a thousand million")
+    sign, whole, rest = found.groups(default="")
+    amount = int(whole) * MICRO + int(rest.ljust(6, "0"))
+    return -amount if sign == "-" else amount
 
 
 def insufficient(wanted: int, balance: int) -> InsufficientCredits:

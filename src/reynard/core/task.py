@@ -148,6 +148,8 @@ class Cancelled(Struct, frozen=True):
 class Released(Struct, frozen=True):
     """The worker gives the task back, unharmed: it is shutting down."""
 
+    bill: Bill | None = None  # for what a reader may have seen, if it cannot start over
+
 
 class Lost(Struct, frozen=True):
     """The worker is gone: its lease ran out, or its process died."""
@@ -184,10 +186,10 @@ def transition(task: Task, event: Event, now: float, policy: RunPolicy) -> Task:
             return _end(task, Status.FAILED, now, bill, error)
         case Status.PENDING | Status.PROCESSING, Cancelled(bill):
             return _end(task, Status.CANCELLED, now, bill)
-        case Status.PROCESSING, Released() | Lost():
+        case Status.PROCESSING, Released(bill) | Lost(bill):
             reason = _why_not_again(task, policy)
             if reason is not None:
-                return _end(task, Status.FAILED, now, event.bill if isinstance(event, Lost) else None, reason)
+                return _end(task, Status.FAILED, now, bill if task.read else None, reason)
             return _evolve(task, status=Status.PENDING, owner=None)
     raise IllegalTransition(f"A task that is {task.status} cannot take {type(event).__name__}.")
 

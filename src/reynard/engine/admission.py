@@ -20,9 +20,9 @@ from reynard.core.ledger import insufficient
 from reynard.core.limits import Allowance, Limits
 from reynard.core.pricing import estimate, reservation
 from reynard.core.task import NO_TERMS, Task, Terms
-from reynard.core.webhooks import check_callback_url
 from reynard.engine.files import Files
 from reynard.engine.routes import Routes
+from reynard.engine.webhooks import Webhooks
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.limits import Limiter
 from reynard.ports.store import Store
@@ -58,6 +58,7 @@ class Admission:
         store: Store,
         limiter: Limiter,
         files: Files,
+        webhooks: Webhooks,
         routes: Callable[[], Routes],
         clock: Clock,
         chance: Chance,
@@ -65,6 +66,7 @@ class Admission:
         self._store = store
         self._limiter = limiter
         self._files = files
+        self._webhooks = webhooks
         self._routes = routes
         self._clock = clock
         self._chance = chance
@@ -135,7 +137,7 @@ class Admission:
 
     def _checked(self, options: Options, caller: Key) -> Options:
         if options.callback_url is not None:
-            check_callback_url(options.callback_url, "callback_url")
+            self._webhooks.check_url(options.callback_url, "callback_url")
         return options
 
     def _check_access(self, model: str, options: Options, caller: Key) -> None:

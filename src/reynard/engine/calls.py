@@ -30,6 +30,7 @@ from reynard.core.task import (
 from reynard.engine.admission import Admission, Admitted
 from reynard.engine.billing import Billing
 from reynard.engine.capacity import Capacity
+from reynard.engine.endings import Endings
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
 from reynard.engine.repeats import CallCancelled, First, Repeats, answer_of
@@ -81,6 +82,7 @@ class Calls:
         *,
         store: Store,
         admission: Admission,
+        endings: Endings,
         repeats: Repeats,
         failover: Failover,
         billing: Billing,
@@ -93,6 +95,7 @@ class Calls:
         self._owner = owner
         self._store = store
         self._admission = admission
+        self._endings = endings
         self._repeats = repeats
         self._failover = failover
         self._billing = billing
@@ -245,7 +248,7 @@ class Calls:
         done, _ = await asyncio.wait((keeping,), timeout=KEEP_S)
         if not done:
             raise StoreUnavailable(
-                f"The answer is there, and cannot be kept now. `GET /v1/tasks/{run.task.id}` will have it."
+                f"The call is over, and its end cannot be kept now. `GET /v1/tasks/{run.task.id}` will tell it."
             )
         keeping.result()
 
@@ -253,7 +256,7 @@ class Calls:
         try:
             await until_kept(partial(keep, task, result, run.work.journal.attempts), task.id)
             run.task = task
-            await self._admission.ended(task)
+            await self._endings.follow(task)
         finally:
             self._forget(run)
 

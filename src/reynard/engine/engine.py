@@ -9,12 +9,15 @@ from reynard.core.idempotency import Repeat, Repeated
 from reynard.core.keys import Key
 from reynard.core.task import Attempt, Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
 from reynard.engine.access import Access
+from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission, Admitted
 from reynard.engine.calls import Calls, Ticket
+from reynard.engine.endings import Endings
 from reynard.engine.files import Files
 from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
 from reynard.engine.run import Run
+from reynard.engine.webhooks import Webhooks
 from reynard.engine.work import Journal
 from reynard.engine.worker import Worker
 from reynard.ports.chunks import Batch, ChunkLog, StreamEnd
@@ -38,9 +41,12 @@ class Engine:
         worker: Worker,
         calls: Calls,
         admission: Admission,
+        endings: Endings,
         repeats: Repeats,
         access: Access,
         files: Files,
+        accounts: Accounts,
+        webhooks: Webhooks,
         routes: Callable[[], Routes],
         clock: Clock,
         policy: RunPolicy,
@@ -48,10 +54,13 @@ class Engine:
         self.access = access
         self.calls = calls
         self.files = files
+        self.accounts = accounts
+        self.webhooks = webhooks
         self._store = store
         self._chunks = chunks
         self._worker = worker
         self._admission = admission
+        self._endings = endings
         self._repeats = repeats
         self._routes = routes
         self._clock = clock
@@ -169,8 +178,7 @@ class Engine:
                 cancelled = self._after(task, Cancelled())
                 if not await self._store.save(cancelled):
                     continue  # it was claimed, or ended, just now
-                await self._admission.ended(cancelled)
-                await self._chunks.close_stream(task_id, cancelled=True)
+                await self._endings.follow(cancelled)
                 return cancelled
             if task.status is Status.CANCELLED and run is not None:
                 return task

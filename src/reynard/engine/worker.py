@@ -16,21 +16,20 @@ from reynard.core.task import (
     Completed,
     Event,
     Failed,
-    Lost,
     Read,
     Released,
     RunPolicy,
-    Status,
     Task,
     TaskError,
     transition,
 )
-from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
 from reynard.engine.capacity import Capacity
+from reynard.engine.endings import Endings
 from reynard.engine.failover import Failover
 from reynard.engine.jobs import Jobs
-from reynard.engine.run import STORE_RETRY_S, Run, in_time, overdue, until_kept
+from reynard.engine.recovery import Recovery
+from reynard.engine.run import STORE_RETRY_S, Run, in_time, until_kept
 from reynard.ports.chunks import ChunkLog
 from reynard.ports.clock import Clock
 from reynard.ports.store import Store
@@ -40,7 +39,6 @@ log = logging.getLogger(__name__)
 LEASE_S: Final = 30.0
 BEAT_S: Final = 10.0
 GIVE_BACK_S: Final = 5.0
-RECOVERED_AT_ONCE: Final = 500
 
 
 async def opened(chunks: ChunkLog, task_id: str) -> None:
@@ -91,7 +89,8 @@ class Worker:
         store: Store,
         chunks: ChunkLog,
         failover: Failover,
-        admission: Admission,
+        endings: Endings,
+        recovery: Recovery,
         billing: Billing,
         clock: Clock,
         jobs: Jobs,
@@ -105,7 +104,8 @@ class Worker:
         self._store = store
         self._chunks = chunks
         self._failover = failover
-        self._admission = admission
+        self._endings = endings
+        self._recovery = recovery
         self._billing = billing
         self._clock = clock
         self._jobs = jobs
@@ -227,10 +227,8 @@ class Worker:
         except GenerationError as error:
             return self._broken(run, TaskError.of(error))
         except asyncio.CancelledError:
-            if not run.cancelling:
-                return Released(), None
             bill, produced = self._billing.partial(run.work)
-            return Cancelled(bill), produced
+            return (Cancelled(bill) if run.cancelling else Released(bill)), produced
         except Exception:
             log.exception("task %s failed inside the gateway", run.task.id)
             return self._broken(run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again."))
@@ -263,16 +261,7 @@ class Worker:
                 return
             task = transition(found[0], event, self._clock.now(), self._policy)
         run.task = task
-        await self._after_end(task)
-
-    async def _after_end(self, task: Task) -> None:
-        """What follows when the store has the end of a task."""
-        if not task.is_ended:
-            return
-        await self._admission.ended(task)
-        if task.stream:
-            cancelled = task.status is Status.CANCELLED
-            await self._chunks.close_stream(task.id, error=task.error, cancelled=cancelled)
+        await self._endings.follow(task)
 
     async def _kept(self, task: Task, result: bytes | None = None, attempts: Sequence[Attempt] = ()) -> bool:
         """Whether the store has `task` now."""
@@ -287,7 +276,7 @@ class Worker:
         while True:
             good = (
                 await self._tried(self._recover, "recover tasks")
-                and await self._tried(self._expire, "end tasks at their deadline")
+                and await self._tried(self._recovery.expire, "end tasks at their deadline")
                 and await self._tried(self._chunks.sweep, "sweep")
             )
             await asyncio.sleep(BEAT_S if good else STORE_RETRY_S)
@@ -310,32 +299,8 @@ class Worker:
         self.pending = Counter(await self._store.pending())
 
     async def _recover(self) -> None:
-        """Takes up what dead workers left: back to pending, or to the end that is the truth about it."""
-        while orphans := await self._store.orphans(self.id, self._clock.now(), RECOVERED_AT_ONCE):
-            log.info("recovering %d tasks of a worker that is gone", len(orphans))
-            kept = await asyncio.gather(*(self._recover_one(task) for task in orphans))
-            if not any(kept):
-                return
-        self._behind.set()
-
-    async def _recover_one(self, orphan: Task) -> bool:
-        task = transition(orphan, Lost(), self._clock.now(), self._policy)
-        kept = await self._store.save(task)
-        if kept:
-            await self._after_end(task)
-        return kept
-
-    async def _expire(self) -> None:
-        """Ends what waits in the store beyond its deadline; of what runs, its run takes care."""
-        failed = Failed(TaskError.of(overdue()))
-        while late := await self._store.overdue(self._clock.now(), RECOVERED_AT_ONCE):
-            ended = [transition(task, failed, self._clock.now(), self._policy) for task in late]
-            kept = await asyncio.gather(*(self._store.save(task) for task in ended))
-            for task, is_kept in zip(ended, kept, strict=True):
-                if is_kept:
-                    await self._after_end(task)
-            if not any(kept):
-                return
+        if await self._recovery.take_up():
+            self._behind.set()
 
     async def _keep_claiming(self) -> None:
         while True:
@@ -369,4 +334,4 @@ class Worker:
         )
         failed = transition(task, Failed(error), self._clock.now(), self._policy)
         if await self._kept(failed):
-            await self._after_end(failed)
+            await self._endings.follow(failed)

@@ -16,6 +16,7 @@ from reynard.core.errors import ReynardError
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
 from reynard.http import (
+    account,
     described,
     errors,
     files,
@@ -27,6 +28,8 @@ from reynard.http import (
     shapes,
     tasks,
     uploads,
+    usage,
+    webhooks,
 )
 from reynard.http.bodies import Room
 from reynard.http.presence import ClientGone
@@ -50,6 +53,7 @@ EXPOSED: Final = [
     "content-range",
     "content-disposition",
     "etag",
+    "link",
 ]
 PING_S: Final = 15.0
 
@@ -75,6 +79,17 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/v1/files", files.list_files, methods=["GET"]),
     Route("/v1/files/{file_id}", files.one_file, methods=["GET", "DELETE"]),
     Route("/files/{token}/{name}", files.read_file, methods=["GET"]),
+    Route("/v1/account/credits", account.read_credits, methods=["GET"]),
+    Route("/v1/usage", usage.read_usage, methods=["GET"]),
+    Route("/dashboard/billing/subscription", account.read_subscription, methods=["GET"]),
+    Route("/dashboard/billing/usage", account.read_billing_usage, methods=["GET"]),
+    Route("/v1/dashboard/billing/subscription", account.read_subscription, methods=["GET"]),
+    Route("/v1/dashboard/billing/usage", account.read_billing_usage, methods=["GET"]),
+    Route("/v1/webhooks/deliveries", webhooks.list_deliveries, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}", webhooks.get_delivery, methods=["GET"]),
+    Route("/v1/webhooks/deliveries/{delivery_id}/redeliver", webhooks.redeliver, methods=["POST"]),
+    Route("/v1/webhooks/secret", webhooks.get_secret, methods=["GET"]),
+    Route("/v1/webhooks/secret/rotate", webhooks.rotate_secret, methods=["POST"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
     Route("/openapi.json", described.openapi_json, methods=["GET"]),

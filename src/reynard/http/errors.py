@@ -27,6 +27,7 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.NotFound: (404, "not_found"),
     e.TaskNotFound: (404, "not_found"),
     e.FileNotFound: (404, "not_found"),
+    e.DeliveryNotFound: (404, "not_found"),
     e.StreamNotAvailable: (404, "not_found"),
     e.BodyStalled: (408, INVALID),
     e.UploadStalled: (408, INVALID),

@@ -10,13 +10,16 @@ from reynard.core.forms import FORMS, CustomForm
 from reynard.core.surfaces.messages import CountRequest, MessagesRequest, MessageView, TokenCount
 from reynard.core.surfaces.responses.answer import Response
 from reynard.core.surfaces.responses.request import ResponseForm
+from reynard.http.account import AccountView, BillingUsage, Subscription
 from reynard.http.base64_upload import Base64Form
 from reynard.http.errors import ErrorEnvelope
 from reynard.http.files import FileDeleted, FileDetails, FileList
 from reynard.http.models import AnthropicModel, AnthropicModels, ModelView, ModelViews, OpenAIModel, OpenAIModels
 from reynard.http.shapes import AnthropicError
 from reynard.http.uploads import FileView, UrlForm
-from reynard.http.views import TaskList, TaskView
+from reynard.http.usage import UsageReport
+from reynard.http.views import TaskEvent, TaskList, TaskView
+from reynard.http.webhooks import DeliveryDetails, DeliveryList, DeliveryView, SecretList
 
 REF: Final = "#/components/schemas/{name}"
 Json = dict[str, Any]
@@ -74,12 +77,21 @@ def document() -> Json:
         FileDeleted,
         Base64Form,
         UrlForm,
+        TaskEvent,
+        DeliveryView,
+        DeliveryDetails,
+        DeliveryList,
+        SecretList,
         AnthropicModel,
         AnthropicModels,
         MessagesRequest,
         MessageView,
         CountRequest,
         TokenCount,
+        AccountView,
+        Subscription,
+        BillingUsage,
+        UsageReport,
         AnthropicError,
         ErrorEnvelope,
     ]
@@ -94,6 +106,7 @@ def document() -> Json:
         },
         "security": [{"key": []}, {"x-api-key": []}],
         "paths": _paths(),
+        "webhooks": {"taskEnded": {"post": _task_ended()}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -138,6 +151,32 @@ def _paths() -> dict[str, Json]:
             ),
         },
         "/files/{token}/{name}": {"get": _read_file()},
+        "/v1/webhooks/deliveries": {"get": _list_deliveries()},
+        "/v1/webhooks/deliveries/{delivery_id}": {
+            "get": _operation(
+                "getDelivery",
+                "A delivery of a webhook, and what was tried",
+                _json(DeliveryDetails),
+                ("401", "404"),
+                [_delivery_id()],
+            )
+        },
+        "/v1/webhooks/deliveries/{delivery_id}/redeliver": {
+            "post": _operation(
+                "redeliver", "Deliver once more", _json(DeliveryView), ("401", "404", "503"), [_delivery_id()]
+            )
+        },
+        "/v1/webhooks/secret": {
+            "get": _operation("getWebhookSecret", "What your webhooks are signed with", _json(SecretList), ("401",))
+        },
+        "/v1/webhooks/secret/rotate": {
+            "post": _operation(
+                "rotateWebhookSecret",
+                "A new secret; the one before signs as well for a day",
+                _json(SecretList),
+                ("401", "503"),
+            )
+        },
         "/v1/responses": {"post": _respond()},
         "/v1/responses/{response_id}": {"get": _response()},
         "/v1/responses/{response_id}/cancel": {
@@ -148,6 +187,14 @@ def _paths() -> dict[str, Json]:
         "/v1/responses/{response_id}/input_items": {"get": _input_items()},
         "/v1/messages": {"post": _message()},
         "/v1/messages/count_tokens": {"post": _count()},
+        "/v1/account/credits": {
+            "get": _operation("getCredits", "The credits of this key", _json(AccountView), ("401", "503"))
+        },
+        "/v1/usage": {"get": _usage()},
+        "/dashboard/billing/subscription": {"get": _subscription("getSubscription")},
+        "/dashboard/billing/usage": {"get": _billing_usage("getBillingUsage")},
+        "/v1/dashboard/billing/subscription": {"get": _subscription("getSubscriptionV1")},
+        "/v1/dashboard/billing/usage": {"get": _billing_usage("getBillingUsageV1")},
         "/healthz": {"get": _open("healthz", "Whether the process lives")},
         "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
     }
@@ -328,12 +375,78 @@ def _form() -> Json:
     return {"multipart/form-data": {"schema": schema}}
 
 
+def _list_deliveries() -> Json:
+    states = ["pending", "delivered", "failed"]
+    parameters = [
+        _parameter("task_id", "query", {"type": "string"}, "Only that of this task."),
+        _parameter("state", "query", {"type": "string", "enum": states}, "Only deliveries in this state."),
+        _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "How many."),
+        _parameter("after", "query", {"type": "string"}, "The id of the last delivery of the page before."),
+    ]
+    summary = "List the deliveries of your webhooks, newest first"
+    return _operation("listDeliveries", summary, _json(DeliveryList), ("401", "422"), parameters)
+
+
+def _task_ended() -> Json:
+    """What is posted to a `callback_url` (Standard Webhooks 1.0)."""
+    names = {
+        "webhook-id": "The same for every try of a delivery.",
+        "webhook-timestamp": "When it was sent, in Unix seconds.",
+        "webhook-signature": "`v1,` and a signature in base64; two of them, with a space between, after a rotation.",
+    }
+    return {
+        "operationId": "taskEnded",
+        "summary": "A task with a `callback_url` has ended",
+        "security": [],
+        "parameters": [
+            {**_parameter(name, "header", {"type": "string"}, said), "required": True} for name, said in names.items()
+        ],
+        "requestBody": {"required": True, "content": _json(TaskEvent)},
+        "responses": {"2XX": {"description": "Taken. With anything else it is sent again; 410 ends it."}},
+    }
+
+
 def _list_files() -> Json:
     parameters = [
         _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Files a page."),
         _parameter("after", "query", {"type": "string"}, "The id of the last file of the page before."),
     ]
     return _operation("listFiles", "List your files, newest first", _json(FileList), ("401", "422"), parameters)
+
+
+def _usage() -> Json:
+    day = {"type": "string", "format": "date"}
+    parameters = [
+        _parameter("from", "query", day, "The first day, in UTC; 30 days back if it is not given."),
+        _parameter("to", "query", day, "The last day; today if it is not given. A year at most."),
+        _parameter(
+            "group_by", "query", {"type": "string", "default": "day"}, "Any of `day`, `model`, `key`, by commas."
+        ),
+        _parameter("key", "query", {"type": "string"}, "With an admin key: only this one."),
+        _parameter("format", "query", {"type": "string", "enum": ["json", "csv"]}, "Or `Accept: text/csv`."),
+        _parameter(
+            "limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1000}, "Rows a page."
+        ),
+        _parameter("page", "query", {"type": "integer", "minimum": 1, "maximum": 1_000_000, "default": 1}, "Which."),
+    ]
+    answer: Json = _json(UsageReport) | {"text/csv": {}}
+    failures = ("401", "403", "422", "503")
+    return _operation("getUsage", "What was used, by day, model and key", answer, failures, parameters)
+
+
+def _subscription(name: str) -> Json:
+    summary = "The credits of this key, as OpenAI's dashboard had them"
+    return _operation(name, summary, _json(Subscription), ("401", "503"))
+
+
+def _billing_usage(name: str) -> Json:
+    day = {"type": "string", "format": "date"}
+    parameters = [
+        _parameter("start_date", "query", day, "The first day of `daily_costs`; a hundred days are told at most."),
+        _parameter("end_date", "query", day, "The day after the last one."),
+    ]
+    summary = "What this key used, as OpenAI's dashboard had it"
+    return _operation(name, summary, _json(BillingUsage), ("401", "422", "503"), parameters)
 
 
 def _read_file() -> Json:
@@ -372,6 +485,10 @@ def _answers(content: Json, failures: tuple[str, ...]) -> Json:
 
 def _task_id() -> Json:
     return _parameter("task_id", "path", {"type": "string"}, "The task's id.")
+
+
+def _delivery_id() -> Json:
+    return _parameter("delivery_id", "path", {"type": "string"}, "The delivery's id, which is the `webhook-id`.")
 
 
 def _idempotency() -> Json:

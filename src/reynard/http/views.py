@@ -1,14 +1,15 @@
 """How a task looks to its owner: the ten documented keys, always (spec sections 2.1 and 2.4)."""
 
+import datetime
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from reynard.core.keys import Key
-from reynard.core.ledger import shown as shown_credits
+from reynard.core.ledger import Credits, in_credits
 from reynard.core.task import Attempt, Status, Task, progress, shown_status
 from reynard.engine.engine import Found
 
@@ -30,9 +31,9 @@ class TaskErrorView(Struct):
 class UsageView(Struct, kw_only=True, omit_defaults=True):
     """What the task holds of the key's credits, and in the end, what it used."""
 
-    credits_reserved: Raw
+    credits_reserved: Credits
     user_group: str
-    credits_used: Raw | UnsetType = UNSET
+    credits_used: Credits | UnsetType = UNSET
     prompt_tokens: int | UnsetType = UNSET
     completion_tokens: int | UnsetType = UNSET
     estimated: bool | UnsetType = UNSET
@@ -77,6 +78,14 @@ class TaskList(Struct, kw_only=True):
     has_more: bool
 
 
+class TaskEvent(Struct, kw_only=True):
+    """The body of a webhook: a task has ended, at `timestamp` (ISO 8601, UTC)."""
+
+    type: Literal["generation.completed", "generation.failed", "generation.cancelled"]
+    timestamp: str
+    data: TaskView
+
+
 def submitted(task: Task) -> bytes:
     """The answer to a submit; the same for one that is repeated later."""
     return msgspec.json.encode(_view(replace(task, status=Status.PENDING, started=None, error=None), None, 0.0))
@@ -85,6 +94,16 @@ def submitted(task: Task) -> bytes:
 def queried(found: Found, caller: Key, now: float) -> bytes:
     """The answer to a query."""
     return msgspec.json.encode(view(found, caller, now))
+
+
+def event(task: Task, result: bytes | None, key: Key) -> bytes:
+    """The body of a webhook. A task does not change after its end, so every try of it has the same bytes."""
+    ended = task.created if task.ended is None else task.ended
+    kind: Any = f"generation.{task.status.value}"
+    timestamp = datetime.datetime.fromtimestamp(ended, datetime.UTC).isoformat(timespec="microseconds")
+    return msgspec.json.encode(
+        TaskEvent(type=kind, timestamp=timestamp.replace("+00:00", "Z"), data=view((task, result), key, ended))
+    )
 
 
 def with_attempts(shown: TaskView, attempts: Sequence[Attempt]) -> None:
@@ -120,15 +139,10 @@ def _view(task: Task, result: bytes | None, now: float) -> TaskView:
 
 def _usage(task: Task, caller: Key) -> UsageView:
     bill = task.bill
-    usage = UsageView(credits_reserved=credits_of(0 if task.is_ended else task.reserved), user_group=caller.group)
+    usage = UsageView(credits_reserved=in_credits(0 if task.is_ended else task.reserved), user_group=caller.group)
     if task.is_ended:
-        usage.credits_used = credits_of(0 if bill is None else bill.cost)
+        usage.credits_used = in_credits(0 if bill is None else bill.cost)
     if bill is not None:
         usage.prompt_tokens, usage.completion_tokens = bill.prompt_tokens, bill.completion_tokens
         usage.estimated, usage.model, usage.served_by = bill.estimated, bill.model, bill.channel
     return usage
-
-
-def credits_of(amount: int) -> Raw:
-    """Micro-credits as a JSON number of credits, exact."""
-    return Raw(shown_credits(amount).encode())

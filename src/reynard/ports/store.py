@@ -1,7 +1,7 @@
-"""The durable store: tasks, their generations and results, money, workers' leases, keys, files."""
+"""The durable store: tasks, their generations and results, money, workers' leases, keys, files, deliveries."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -11,6 +11,9 @@ from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry
 from reynard.core.task import Attempt, Status, Task
+from reynard.core.webhooks import Delivery, State, Try
+
+UsageField = Literal["day", "model", "key"]
 
 
 class TaskFilter(Struct, frozen=True, kw_only=True):
@@ -69,6 +72,10 @@ class Tasks(Protocol):
         """The task and its result."""
         ...
 
+    async def generation(self, task_id: str) -> Generation | None:
+        """What is asked of a task that has not ended; None if it cannot be read, or is not kept."""
+        ...
+
     async def attempts(self, task_id: str) -> Sequence[Attempt]:
         """The upstream calls of an ended task, oldest first."""
         ...
@@ -121,6 +128,74 @@ class Ledger(Protocol):
         ...
 
 
+class UsageFilter(Struct, frozen=True, kw_only=True):
+    """Days in UTC (`2026-11-21`), the last one too; `by`: what the rows are told apart by; `page` counts from 1."""
+
+    first: str
+    last: str
+    key_id: str | None = None  # None: all keys
+    by: frozenset[UsageField] = frozenset()
+    page: int = 1
+    limit: int = 1_000
+
+
+class UsageRow(Struct, frozen=True, kw_only=True):
+    """What ended tasks used; `cost` in micro-credits. What rows are not told apart by is None."""
+
+    day: str | None = None
+    model: str | None = None
+    key_id: str | None = None
+    tasks: int = 0
+    completed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: int = 0
+
+
+class UsagePage(Struct, frozen=True):
+    """Rows in order of day, model and key; `total` is of all pages."""
+
+    rows: list[UsageRow]
+    total: UsageRow
+    has_more: bool
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """What an audit found to be wrong with a key's credits, in words that name the entries."""
+
+    key_id: str
+    task_id: str | None = None
+    message: str
+
+
+Told = Callable[[int, int], None]
+"""Is told how far an audit is: so many of so many rows."""
+
+
+class Accounts(Protocol):
+    """The ledger, read: reports of any length, which keep nobody waiting."""
+
+    async def accounts(self) -> Mapping[str, Account]:
+        """Every key's credits; a key without entries is not there."""
+        ...
+
+    async def entries(self, key_id: str, limit: int) -> Sequence[Entry]:
+        """The key's newest entries, newest first."""
+        ...
+
+    async def usage(self, wanted: UsageFilter) -> UsagePage:
+        """What ended tasks used, added up."""
+        ...
+
+    def audit(self, told: Told) -> Iterator[Fault]:
+        """Adds up the whole ledger, as it is at this moment, and compares: entries with accounts, holds with their ends
+        and with the tasks, costs with bills and usage. Reads as it is iterated, also while a gateway runs.
+
+        Entries that were folded into a `carry` are taken as it has them.
+        """
+        ...
+
+
 class Workers(Protocol):
     """A worker holds one lease for all that it runs: a heartbeat costs the same for one task and ten thousand."""
 
@@ -146,6 +221,10 @@ class Keys(Protocol):
 
     async def key_by_digest(self, digest: bytes) -> Key | None:
         """The key whose secret has this digest."""
+        ...
+
+    async def find_key(self, key_id: str) -> Key | None:
+        """The key of an id."""
         ...
 
     async def list_keys(self) -> Sequence[Key]:
@@ -193,6 +272,56 @@ class Files(Protocol):
 
     async def expired_files(self, now: float, limit: int) -> list[File]:
         """Files whose time is over, those that expired first coming first."""
+        ...
+
+
+class DeliveryFilter(Struct, frozen=True, kw_only=True):
+    """Newest first; `key_id` None: of all keys; `after` is the id of the last delivery of the page before."""
+
+    key_id: str | None
+    task_id: str | None = None
+    state: State | None = None
+    after: str | None = None
+    limit: int = 20
+
+
+class DeliveryPage(Struct, frozen=True):
+    """Deliveries, newest first; `has_more`: there are older ones."""
+
+    deliveries: list[Delivery]
+    has_more: bool
+
+
+class Deliveries(Protocol):
+    """The outbox of webhooks. A delivery comes in with the end of its task (`Tasks.save`)."""
+
+    async def due_deliveries(self, start: tuple[float, str], now: float, limit: int) -> list[Delivery]:
+        """Pending ones that are due, in the order of (due, id), from behind `start` on."""
+        ...
+
+    async def next_delivery_due(self, now: float) -> float | None:
+        """When the first of the pending ones that are not due yet will be."""
+        ...
+
+    async def record_try(self, delivery: Delivery, tried: Try, *, was: Delivery) -> bool:
+        """A try, and what it made of `was`, in one commit. False, and only the try is kept, if `was` was changed
+        since: somebody wants it delivered once more."""
+        ...
+
+    async def put_back(self, delivery: Delivery) -> bool:
+        """The delivery as it is now, in place of the one of its id; False if there is none."""
+        ...
+
+    async def find_delivery(self, delivery_id: str) -> Delivery | None:
+        """The delivery of an id."""
+        ...
+
+    async def tries(self, delivery_id: str, limit: int) -> list[Try]:
+        """The last ones of a delivery, oldest first."""
+        ...
+
+    async def list_deliveries(self, wanted: DeliveryFilter) -> DeliveryPage:
+        """At most `wanted.limit`, newest first."""
         ...
 
 
@@ -255,7 +384,7 @@ class Retention(Protocol):
         ...
 
 
-class Store(Tasks, Ledger, Workers, Keys, Files, ChunkRows, Retention, Protocol):
+class Store(Tasks, Ledger, Accounts, Workers, Keys, Files, Deliveries, ChunkRows, Retention, Protocol):
     """One back-end for all of it."""
 
     async def close(self) -> None:

@@ -100,22 +100,23 @@ class GuardedFetcher:
 
     async def _get(self, goal: Target) -> wreq.Response:
         """One hop, to an address that was checked, and to no other."""
-        pinned = await self._addresses(goal)
+        pinned = await addresses(goal, self._rules, self._resolve)
         async with asyncio.timeout(self._rules.head_s):
-            return await _client(goal.host, pinned, self._rules.connect_s).get(goal.url, headers=HEADERS)
+            return await client(goal.host, pinned, self._rules.connect_s).get(goal.url, headers=HEADERS)
 
-    async def _addresses(self, goal: Target) -> list[Address]:
-        """What the host resolves to, all of it checked. Raises `Refused`."""
-        if goal.address is not None:
-            found: list[Address] = [goal.address]
-        else:
-            if not (self._rules.allow_private_networks or is_name_open(goal.host)):
-                raise Refused("not a public address")
-            async with asyncio.timeout(self._rules.lookup_s):
-                found = parsed(await self._resolve(goal.host, goal.port))
-        if not (self._rules.allow_private_networks or all(map(is_open, found))):
+
+async def addresses(goal: Target, rules: FetchRules, resolve: Resolver) -> list[Address]:
+    """What the host resolves to, all of it checked. Raises `Refused`, `TimeoutError`."""
+    if goal.address is not None:
+        found: list[Address] = [goal.address]
+    else:
+        if not (rules.allow_private_networks or is_name_open(goal.host)):
             raise Refused("not a public address")
-        return found[:MOST_ADDRESSES]
+        async with asyncio.timeout(rules.lookup_s):
+            found = parsed(await resolve(goal.host, goal.port))
+    if not (rules.allow_private_networks or all(map(is_open, found))):
+        raise Refused("not a public address")
+    return found[:MOST_ADDRESSES]
 
 
 class Body:
@@ -185,7 +186,7 @@ class _Pace:
         return None
 
 
-def _client(host: str, pinned: Sequence[Address], connect_s: float) -> wreq.Client:
+def client(host: str, pinned: Sequence[Address], connect_s: float) -> wreq.Client:
     """For one request to one name. It unpacks nothing, follows nothing and keeps nothing."""
     names = DnsOptions(system_dns=True)
     names.add_resolve(host, pinned)

@@ -35,7 +35,7 @@ def check_funds(connection: sqlite3.Connection, sql: Sql, task: Task) -> None:
     """Raises `InsufficientCredits` if the balance does not cover the reservation."""
     found = connection.execute(sql["account"], (task.key_id,)).fetchone()
     balance = 0 if found is None else found[0]
-    if balance < task.reserved:
+    if task.reserved > max(balance, 0):  # what costs nothing is taken from a key that owes, too
         raise insufficient(task.reserved, balance)
 
 

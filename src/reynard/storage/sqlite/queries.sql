@@ -91,6 +91,9 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
    AND owner NOT IN (SELECT id FROM workers WHERE lease_until > ?)
  LIMIT ?;
 
+-- name: find_generation
+SELECT generation FROM tasks WHERE id = ?;
+
 -- name: find_attempts
 SELECT attempts FROM tasks WHERE id = ?;
 
@@ -187,6 +190,79 @@ SELECT id, key_id, name, type, size, sha256, token, created, expires
  WHERE expires <= ?
  ORDER BY expires
  LIMIT ?;
+
+-- name: accounts
+SELECT key_id, balance, reserved, used FROM accounts;
+
+-- name: entries
+SELECT key_id, kind, amount, at, task_id, cost, note FROM ledger WHERE key_id = ? ORDER BY seq DESC LIMIT ?;
+
+-- name: usage_of_all
+SELECT iif(:day, day, NULL), iif(:model, model, NULL), iif(:key, key_id, NULL),
+       sum(tasks), sum(completed), sum(prompt_tokens), sum(completion_tokens), sum(cost)
+  FROM usage
+ WHERE day BETWEEN :first AND :last
+ GROUP BY 1, 2, 3
+ ORDER BY 1, 2, 3
+ LIMIT :limit + 1 OFFSET :skipped;
+
+-- name: usage_of_key
+-- Day by day, for the rows of a day are in order of their keys: a key's are found without reading the others'.
+WITH RECURSIVE days (at) AS (
+    SELECT :first WHERE :first <= :last
+     UNION ALL
+    SELECT date(at, '+1 day') FROM days WHERE at < :last
+)
+SELECT iif(:day, day, NULL), iif(:model, model, NULL), iif(:key, key_id, NULL),
+       sum(tasks), sum(completed), sum(prompt_tokens), sum(completion_tokens), sum(cost)
+  FROM days CROSS JOIN usage ON usage.day = days.at AND usage.key_id = :key_id
+ GROUP BY 1, 2, 3
+ ORDER BY 1, 2, 3
+ LIMIT :limit + 1 OFFSET :skipped;
+-- name: due_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE state = 'pending' AND (due, id) > (?, ?) AND due <= ?
+ ORDER BY due, id
+ LIMIT ?;
+
+-- name: next_delivery_due
+SELECT min(due) FROM deliveries WHERE state = 'pending' AND due > ?;
+
+-- name: settle_delivery
+UPDATE deliveries SET state = ?, attempt = ?, due = ?
+ WHERE id = ? AND state = ? AND attempt = ? AND due = ?;
+
+-- name: put_back_delivery
+UPDATE deliveries SET state = ?, attempt = ?, due = ? WHERE id = ?;
+
+-- name: add_try
+INSERT INTO delivery_log (delivery_id, at, status, error, took_ms) VALUES (?, ?, ?, ?, ?);
+
+-- name: find_delivery
+SELECT id, task_id, key_id, url, created, due, state, attempt FROM deliveries WHERE id = ?;
+
+-- name: tries
+SELECT at, status, error, took_ms FROM delivery_log WHERE delivery_id = ? ORDER BY seq DESC LIMIT ?;
+
+-- name: list_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE key_id = :key_id
+   AND (:task_id IS NULL OR task_id = :task_id)
+   AND (:state IS NULL OR state = :state)
+   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
+ ORDER BY created DESC, id DESC
+ LIMIT :limit + 1;
+
+-- name: list_all_deliveries
+SELECT id, task_id, key_id, url, created, due, state, attempt
+  FROM deliveries
+ WHERE (:task_id IS NULL OR task_id = :task_id)
+   AND (:state IS NULL OR state = :state)
+   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
+ ORDER BY created DESC, id DESC
+ LIMIT :limit + 1;
 
 -- name: write_chunks
 INSERT INTO chunks (task_id, first, body, written) VALUES (?, ?, ?, ?)

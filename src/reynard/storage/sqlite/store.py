@@ -10,7 +10,9 @@ import msgspec
 
 from reynard.core.keys import Key
 from reynard.storage.sqlite import queries
+from reynard.storage.sqlite.accounts import AccountRows
 from reynard.storage.sqlite.chunks import StreamRows
+from reynard.storage.sqlite.deliveries import DeliveryRows
 from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.ledger import LedgerRows
 from reynard.storage.sqlite.retention import RetentionRows
@@ -31,7 +33,7 @@ class SchemaTooNew(RuntimeError):
     """The file was written by a later version of this program."""
 
 
-class SQLiteStore(TaskRows, LedgerRows, FileRows, StreamRows, RetentionRows):
+class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows, DeliveryRows, StreamRows, RetentionRows):
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
@@ -91,6 +93,11 @@ class SQLiteStore(TaskRows, LedgerRows, FileRows, StreamRows, RetentionRows):
     async def key_by_digest(self, digest: bytes) -> Key | None:
         """See the port."""
         row = self._one("key_by_digest", (digest,))
+        return None if row is None else _keys.decode(row[0])
+
+    async def find_key(self, key_id: str) -> Key | None:
+        """See the port."""
+        row = self._one("key_by_id", (key_id,))
         return None if row is None else _keys.decode(row[0])
 
     async def list_keys(self) -> Sequence[Key]:

@@ -141,6 +141,11 @@ class TaskRows(Rows):
         """See the port."""
         return [_task(row) for row in self._rows("orphans", (claimant, now, limit))]
 
+    async def generation(self, task_id: str) -> Generation | None:
+        """See the port."""
+        row = self._one("find_generation", (task_id,))
+        return None if row is None or row[0] is None else _generation(row[0])
+
     async def attempts(self, task_id: str) -> Sequence[Attempt]:
         """See the port."""
         row = self._one("find_attempts", (task_id,))

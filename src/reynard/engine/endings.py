@@ -1,0 +1,25 @@
+"""What follows when the store has the end of a task; whoever brought the end about."""
+
+from reynard.core.task import Status, Task
+from reynard.engine.admission import Admission
+from reynard.engine.webhooks import Webhooks
+from reynard.ports.chunks import ChunkLog
+
+
+class Endings:
+    """Gives back what the task held of its key's limits, and tells those who wait for its end."""
+
+    def __init__(self, admission: Admission, chunks: ChunkLog, webhooks: Webhooks) -> None:
+        self._admission = admission
+        self._chunks = chunks
+        self._webhooks = webhooks
+
+    async def follow(self, task: Task) -> None:
+        """Once for each end. A task that has none is left alone."""
+        if task.ended is None:
+            return
+        await self._admission.ended(task)
+        if task.terms.callback_url is not None:
+            self._webhooks.wake(task.ended)
+        if task.stream and not task.sync:
+            await self._chunks.close_stream(task.id, error=task.error, cancelled=task.status is Status.CANCELLED)
