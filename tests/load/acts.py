@@ -1,5 +1,6 @@
 """What clients of the soak do, one by one. Each looks at its own answer: a soak that answers nonsense is none."""
 
+import asyncio
 import base64
 import json
 import random
@@ -17,12 +18,21 @@ SLOW_MODEL = "gpt-5.4"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Servers of the operator's own network: an image, and receivers of webhooks that take them and that fail."""
+
+    image_url: str
+    hook_url: str
+    failing_hook_url: str
+
+
 @dataclass
 class User:
-    """Somebody with a client and a key; `image_url` is an image on a server of the operator's own network."""
+    """Somebody with a client and a key."""
 
     client: httpx2.AsyncClient
-    image_url: str
+    around: "Surroundings"
     chance: random.Random
     number: int
     asked: int = field(default=0)
@@ -141,7 +151,7 @@ async def uploads_and_asks(user: User) -> None:
 
 
 async def asks_about_an_address(user: User) -> None:
-    assert spoken((await user.post(GENERATIONS, user.request(image_urls=[user.image_url], sync=True))).json())
+    assert spoken((await user.post(GENERATIONS, user.request(image_urls=[user.around.image_url], sync=True))).json())
 
 
 async def repeats_itself(user: User) -> None:
@@ -150,6 +160,26 @@ async def repeats_itself(user: User) -> None:
     assert first.json()["id"] == again.json()["id"]
     assert again.headers["idempotent-replayed"] == "true"
     await user.ended(first.json()["id"])
+
+
+async def is_told_of_the_end(user: User) -> None:
+    task = await user.submitted(callback_url=user.around.hook_url)
+    await user.ended(task["id"])
+    while (await delivery(user, task))["state"] != "delivered":
+        await asyncio.sleep(0.1)
+
+
+async def is_told_in_vain(user: User) -> None:
+    task = await user.submitted(callback_url=user.around.failing_hook_url)
+    await user.ended(task["id"])
+    assert (await delivery(user, task))["state"] == "pending"
+
+
+async def delivery(user: User, task: dict[str, Any]) -> dict[str, Any]:
+    response = await user.client.get(f"/v1/webhooks/deliveries/msg_{task['id']}")
+    assert response.status_code == 200, response.text
+    found: dict[str, Any] = response.json()
+    return found
 
 
 async def cancels(user: User) -> None:
@@ -197,6 +227,8 @@ ACTS: tuple[Act, ...] = (
     uploads_and_asks,
     asks_about_an_address,
     repeats_itself,
+    is_told_of_the_end,
+    is_told_in_vain,
     cancels,
     leaves_a_call,
     is_late,

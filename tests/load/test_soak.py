@@ -17,11 +17,12 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.load import samples as sampled
-from tests.load.acts import ACTS, MODELS, PNG, SLOW_MODEL, User
+from tests.load.acts import ACTS, MODELS, PNG, SLOW_MODEL, Surroundings, User
 from tests.load.money import accounts, check_sums, limited_key
 from tests.load.samples import Sample
 from tests.load.wire import raise_descriptors
 from tests.processes import Dialect, Gateway, Upstream, channel, running
+from tests.receiver import Receiver
 from tests.web import Web
 
 SOAK_S = float(os.environ.get("SOAK_S", "1800"))
@@ -71,12 +72,14 @@ class Record:
 async def test_what_is_held_stays_flat(folder: Path, soak: Soak) -> None:
     raise_descriptors()
     record = Record()
-    with running(Upstream(folder)) as upstream, Web() as web:
+    with running(Upstream(folder)) as upstream, Web() as web, Receiver() as receiver:
         upstream.behave(tokens=24, first_token_ms=10)
+        receiver.answers["/failing"] = (500, {})
         image_url = web.put("image.png", PNG, "image/png")
+        around = Surroundings(image_url, f"{receiver.url}/good", f"{receiver.url}/failing")
         with running(Gateway(folder, config(upstream, soak, 0))) as gateway:
             secret, key = await limited_key(gateway, GRANT)
-            await soaked(gateway, upstream, soak, record, (secret, image_url))
+            await soaked(gateway, upstream, soak, record, secret, around)
             check_sums(gateway)
             account = accounts(gateway)[key.id]
             assert account.balance == GRANT - account.used < GRANT
@@ -98,7 +101,7 @@ def config(upstream: Upstream, soak: Soak, turn: int) -> str:
         f"[retention]\n{periods}",
         f"[chunks]\n{kept}",
         f"[files]\n{kept}quota_bytes = 2_000_000\n",
-        "[media]\nallow_private_networks = true\n",
+        "[media]\nallow_private_networks = true\n[webhooks]\nallow_private_networks = true\n",
     ]
     for dialect, model in zip(DIALECTS, MODELS, strict=True):
         rows.append(
@@ -112,13 +115,18 @@ def config(upstream: Upstream, soak: Soak, turn: int) -> str:
     return "".join(rows)
 
 
-async def soaked(gateway: Gateway, upstream: Upstream, soak: Soak, record: Record, given: tuple[str, str]) -> None:
+async def soaked(
+    gateway: Gateway, upstream: Upstream, soak: Soak, record: Record, key: str, around: Surroundings
+) -> None:
     """Users, an operator and an observer, until the time is over; then until nothing is under way."""
     began = time.monotonic()
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for number in range(soak.users):
-            group.create_task(keep_asking(gateway, soak, record, over, number, given))
+            headers = {"authorization": f"Bearer {key}"}
+            client = httpx2.AsyncClient(base_url=gateway.url, headers=headers, timeout=90)
+            user = User(client, around, random.Random(number), number)
+            group.create_task(keep_asking(user, soak, record, over))
         operator = group.create_task(keep_reloading(gateway, upstream, soak, record))
         observer = group.create_task(keep_looking(gateway, soak, record, began))
         with suppress(TimeoutError):
@@ -128,17 +136,11 @@ async def soaked(gateway: Gateway, upstream: Upstream, soak: Soak, record: Recor
         observer.cancel()
 
 
-async def keep_asking(
-    gateway: Gateway, soak: Soak, record: Record, over: asyncio.Event, number: int, given: tuple[str, str]
-) -> None:
-    """One user: all there is to do, again and again, in another order each time."""
-    secret, image_url = given
-    chance = random.Random(number)
-    headers = {"authorization": f"Bearer {secret}"}
-    async with httpx2.AsyncClient(base_url=gateway.url, headers=headers, timeout=90) as client:
-        user = User(client, image_url, chance, number)
+async def keep_asking(user: User, soak: Soak, record: Record, over: asyncio.Event) -> None:
+    """All there is to do, again and again, in another order each time."""
+    async with user.client:
         while not over.is_set():
-            for act in chance.sample(ACTS, len(ACTS)):
+            for act in user.chance.sample(ACTS, len(ACTS)):
                 try:
                     await act(user)
                 except (AssertionError, httpx2.HTTPError, LookupError, TypeError, ValueError) as error:
@@ -147,7 +149,7 @@ async def keep_asking(
                         over.set()
                 record.done[act.__name__] += 1
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), chance.uniform(0, soak.think_s))
+                    await asyncio.wait_for(over.wait(), user.chance.uniform(0, soak.think_s))
 
 
 async def keep_reloading(gateway: Gateway, upstream: Upstream, soak: Soak, record: Record) -> None:
