@@ -58,6 +58,14 @@ class Wire:
         await self._writer.wait_closed()
 
 
+class Read(NamedTuple):
+    """What came of a stream: how many chunks, a digest of all bytes, and the last event."""
+
+    chunks: int
+    digest: bytes
+    last: bytes
+
+
 class Reader(asyncio.Protocol):
     """A subscriber of one stream. It keeps a digest and a count of what it reads, and not the chunks themselves.
 
@@ -93,9 +101,9 @@ class Reader(asyncio.Protocol):
         return reader
 
     @property
-    def read(self) -> tuple[int, bytes, bytes]:
-        """How many chunks, a digest of their bytes, and the last event."""
-        return self.chunks, self._digest.digest(), self.last
+    def read(self) -> Read:
+        """So far."""
+        return Read(self.chunks, self._digest.digest(), self.last)
 
     @property
     def is_cut(self) -> bool:
