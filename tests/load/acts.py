@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 from tests.processes import events, text_of
+from tests.receiver import Receiver
 
 GENERATIONS = "/v1/llm/generations"
 MODELS = ("gpt-5.5", "claude-sonnet-4-6", "gemini-2.5-pro")
@@ -20,11 +21,10 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Servers of the operator's own network: an image, and receivers of webhooks that take them and that fail."""
+    """Servers of the operator's own network."""
 
     image_url: str
-    hook_url: str
-    failing_hook_url: str
+    receiver: Receiver
 
 
 @dataclass
@@ -163,16 +163,21 @@ async def repeats_itself(user: User) -> None:
 
 
 async def is_told_of_the_end(user: User) -> None:
-    task = await user.submitted(callback_url=user.around.hook_url)
+    task = await user.submitted(callback_url=f"{user.around.receiver.url}/good")
     await user.ended(task["id"])
     while (await delivery(user, task))["state"] != "delivered":
         await asyncio.sleep(0.1)
 
 
-async def is_told_in_vain(user: User) -> None:
-    task = await user.submitted(callback_url=user.around.failing_hook_url)
+async def is_told_later(user: User) -> None:
+    """The first time the receiver fails. The soak does not wait for the second."""
+    receiver, path = user.around.receiver, f"/{user.number}-{user.asked}"
+    receiver.answers[path] = (500, {})
+    task = await user.submitted(callback_url=receiver.url + path)
     await user.ended(task["id"])
-    assert (await delivery(user, task))["state"] == "pending"
+    while not (await delivery(user, task))["tries"]:
+        await asyncio.sleep(0.1)
+    del receiver.answers[path]
 
 
 async def delivery(user: User, task: dict[str, Any]) -> dict[str, Any]:
@@ -228,7 +233,7 @@ ACTS: tuple[Act, ...] = (
     asks_about_an_address,
     repeats_itself,
     is_told_of_the_end,
-    is_told_in_vain,
+    is_told_later,
     cancels,
     leaves_a_call,
     is_late,

@@ -12,7 +12,7 @@ PANELS = (
     ("descriptors", "descriptors", 1.0),
     ("threads", "threads", 1.0),
     ("store", "store, MB", 1e6),
-    ("wal", "its log, MB", 1e6),
+    ("wal", "its WAL, MB", 1e6),
 )
 STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#57606a}.line{fill:none;stroke:#0969da;stroke-width:1.5}"
@@ -27,7 +27,7 @@ def chart(rows: Sequence[dict[str, float]]) -> str:
     height = TOP + PANEL * len(PANELS) + 24
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="t">',
-        f'<title id="t">A soak of {end_s / 60:.0f} minutes: {", ".join(name for _, name, _ in PANELS)}</title>',
+        f'<title id="t">Memory, descriptors, threads and the store over a soak of {end_s / 60:.0f} minutes</title>',
         f'<style>{STYLE}</style><rect class="ground" width="{WIDTH}" height="{height}"/>',
     ]
     for number, (field, name, unit) in enumerate(PANELS):

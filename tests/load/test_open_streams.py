@@ -77,9 +77,7 @@ async def read_all(gateway: Gateway, upstream: Upstream, load: Load) -> None:
     samples: list[Sample] = []
     async with AsyncExitStack() as stack:
         stack.callback(asyncio.create_task(keep_sampling(gateway, samples, began)).cancel)
-        wire = await Wire.to(gateway.url)
-        stack.push_async_callback(wire.close)
-        paths = await submitted(wire, gateway, load.streams)
+        paths = await submitted(gateway, load.streams)
         readers = await opened(gateway, load, paths)
         stack.callback(readers.close)
         assert upstream.state()["open"] == load.streams  # nothing was said so far
@@ -95,13 +93,14 @@ async def read_all(gateway: Gateway, upstream: Upstream, load: Load) -> None:
         await asyncio.gather(*(reader.ended for _, reader in readers.slow))
 
         found = compared(readers, load)
-        await replayed(wire, gateway, found, paths[:: max(1, load.streams // 20)])
+        await replayed(gateway, found, paths[:: max(1, load.streams // 20)])
     chunks = sum(count for count, _, _ in found.values())
     most = max(sample.resident for sample in samples) - before
     print(
         f"\n{load.streams * load.readers} open streams of {load.streams} tasks, {len(readers.slow)} read slowly: "
         f"{chunks} chunks, {chunks * load.readers} deliveries, the same for all, in {attentive_s:.0f} s to the "
-        f"attentive; memory {idle / 1e6:.0f} MB more with all of them open, {held / 1e6:.0f} MB at their end, {most / 1e6:.0f} MB at the most; "
+        f"attentive; memory {idle / 1e6:.0f} MB more with all of them open, {held / 1e6:.0f} MB at their end, "
+        f"{most / 1e6:.0f} MB at the most; "
         f"descriptors {max(sample.descriptors for sample in samples)}, "
         f"threads {max(sample.threads for sample in samples)}; {len(readers.deaf)} that read nothing were cut"
     )
@@ -137,14 +136,16 @@ def compared(readers: Opened, load: Load) -> dict[str, Read]:
     return {path: next(iter(reads)) for path, reads in found.items()}
 
 
-async def submitted(wire: Wire, gateway: Gateway, count: int) -> list[str]:
+async def submitted(gateway: Gateway, count: int) -> list[str]:
     """The paths of the streams."""
     paths = []
+    wire = await Wire.to(gateway.url)
     for number in range(count):
         body = text_request(prompt=f"stream {number}", stream=True)
         status, task = await wire.call(gateway.key, "POST", "/v1/llm/generations", body)
         assert status == 200
         paths.append(task["stream"]["url"])
+    await wire.close()
     return paths
 
 
@@ -172,8 +173,9 @@ async def keep_sampling(gateway: Gateway, samples: list[Sample], began: float) -
         await asyncio.sleep(0.5)
 
 
-async def replayed(wire: Wire, gateway: Gateway, found: dict[str, Read], paths: list[str]) -> None:
+async def replayed(gateway: Gateway, found: dict[str, Read], paths: list[str]) -> None:
     """Who comes when all is over reads the same, and it is what the task says."""
+    wire = await Wire.to(gateway.url)
     for path in paths:
         reader = await Reader.of(gateway.url, path, gateway.key)
         await reader.ended
@@ -181,3 +183,4 @@ async def replayed(wire: Wire, gateway: Gateway, found: dict[str, Read], paths: 
         _, task = await wire.call(gateway.key, "GET", f"/v1/tasks/{path.split('/')[-2]}")
         assert task["status"] == "completed"
         assert task["usage"]["completion_tokens"] <= reader.chunks
+    await wire.close()

@@ -74,9 +74,7 @@ async def test_what_is_held_stays_flat(folder: Path, soak: Soak) -> None:
     record = Record()
     with running(Upstream(folder)) as upstream, Web() as web, Receiver() as receiver:
         upstream.behave(tokens=24, first_token_ms=10)
-        receiver.answers["/failing"] = (500, {})
-        image_url = web.put("image.png", PNG, "image/png")
-        around = Surroundings(image_url, f"{receiver.url}/good", f"{receiver.url}/failing")
+        around = Surroundings(web.put("image.png", PNG, "image/png"), receiver)
         with running(Gateway(folder, config(upstream, soak, 0))) as gateway:
             secret, key = await limited_key(gateway, GRANT)
             await soaked(gateway, upstream, soak, record, secret, around)

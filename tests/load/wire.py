@@ -108,7 +108,7 @@ class Reader(asyncio.Protocol):
 
     @property
     def is_cut(self) -> bool:
-        """Whether the gateway has let go of the connection: what the kernel still has for it is not read to see that."""
+        """Whether the gateway has let go of the connection. Nothing is read to see that."""
         own, other = self._connection.getsockname()[1], self._connection.getpeername()[1]
         rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
         ends = (f":{other:04X}", f":{own:04X}", ESTABLISHED)
