@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.processes import Gateway, Upstream, channel, running
+from tests.processes import FORGIVING, Gateway, Upstream, channel, running
 
 
 def pytest_collection_finish() -> None:
@@ -30,7 +30,7 @@ def upstream(shared_upstream: Upstream) -> Upstream:
 @pytest.fixture(scope="session")
 def shared_gateway(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("gateway")
-    config = channel(shared_upstream, more="concurrency = 256")
+    config = channel(shared_upstream, more=f"concurrency = 256\n{FORGIVING}")
     config += channel(shared_upstream, name="local", models='["smollm2-135m"]')  # the real one has its own tests
     with running(Gateway(folder, config, demo=True)) as process:
         yield process

@@ -17,6 +17,12 @@ Dialect = Literal["openai", "anthropic", "gemini"]
 START_TIMEOUT_S = 20
 LOADED_MODEL = "gpt-5.5"
 UPSTREAM_KEY = "sk-upstream"
+FORGIVING = (
+    "circuit = { failures = 1000, share = 1.0, calls = 1000 }\n"
+    "retries = { floor = 1000 }\n"
+    "rests = { limited_s = 0.01, refused_s = 0.01 }\n"
+)
+"""For a channel of which each test begins as if no other had been; what it remembers is shown in test_channels."""
 
 
 class Process:

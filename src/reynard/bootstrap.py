@@ -46,6 +46,7 @@ from reynard.http import app, door, server, views
 from reynard.ports.blobs import Blobs
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
+from reynard.ports.telemetry import Observer
 from reynard.providers import http as upstream
 from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import Auth, auth_of
@@ -64,6 +65,8 @@ from reynard.storage.limits_memory import MemoryLimiter
 from reynard.storage.master import MasterSecret
 from reynard.storage.sqlite import SQLiteStore
 from reynard.storage.sqlite.store import BUSY_TIMEOUT_S
+from reynard.telemetry import gauges
+from reynard.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +165,7 @@ class Wiring:
         codec = DiscreetCodec(codec, told_to_nobody(channel, found))
         auth = auth_of(channel, found, self._clock)
         transport = upstream.HTTPTransport(pool, channel.base_url, auth)
-        return Route(channel, codec, transport, self._uploader(channel, found, auth))
+        return Route(channel, codec, transport, self._uploader(channel, found, auth), keys=len(found))
 
     def _uploader(self, channel: Channel, found: Sequence[str], auth: Auth) -> Uploader | None:
         """Google's Files API, which Vertex AI does not have. A file is its key's: one of several could not read it."""
@@ -238,18 +241,24 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
     data_dir = Path(settings.server.data_dir)
     with locked(data_dir):
         blobs = open_blobs(settings, environment)
-        store = open_store(data_dir, busy_timeout_s=STORE_TIMEOUT_S)
+        store, metrics = open_store(data_dir, busy_timeout_s=STORE_TIMEOUT_S), Metrics()
+        store.observe(metrics)
         await store.retire_all()  # the lock is ours: whoever held a lease here is dead
         first_key = await _first_key(store, clock, chance)
         wiring = Wiring(environment, jobs, demo=demo)
         wiring.apply(settings)
-        engine = _engine(settings, store, blobs, wiring, clock, chance, jobs)
+        engine = _engine(settings, store, blobs, wiring, clock, chance, jobs, metrics)
+        metrics.add(gauges.of_engine(engine, lambda: store.waiting))
+        metrics.add(gauges.of_process(clock.now()))
         application = app.build(
             engine,
             jobs,
             clock,
             max_body_bytes=settings.server.max_body_bytes,
             cors_origins=settings.server.cors_origins,
+            observer=metrics,
+            figures=metrics.text,
+            audience=settings.server.metrics,
         )
         await engine.start()
         engine.files.start()
@@ -375,6 +384,7 @@ def _engine(
     clock: SystemClock,
     chance: SystemChance,
     jobs: Jobs,
+    observer: Observer,
 ) -> Engine:
     chunks = chunk_log(settings, store, clock)
     jobs.start(chunks.keep_writing())
@@ -388,12 +398,13 @@ def _engine(
         jobs=jobs,
         limits=file_limits(settings),
         public_url=settings.server.public_url,
+        observer=observer,
     )
     gatherer = Gatherer(fetcher, files, clock, media_limits(settings))
-    failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy())
+    failover = Failover(lambda: wiring.routes, gatherer, clock, chance, RetryPolicy(), observer)
     policy, capacity = RunPolicy(), settings.engine
     billing, repeats = Billing(lambda: wiring.routes), Repeats(store, clock)
-    webhooks = _webhooks(settings, store, clock, chance, jobs)
+    webhooks = _webhooks(settings, store, clock, chance, jobs, observer)
     admission = Admission(
         store=store,
         limiter=MemoryLimiter(clock),
@@ -403,7 +414,7 @@ def _engine(
         clock=clock,
         chance=chance,
     )
-    endings = Endings(admission, chunks, webhooks)
+    endings = Endings(admission, chunks, webhooks, observer)
     worker_id = f"worker-{secrets.token_hex(6)}"
     recovery = Recovery(
         worker_id, store=store, chunks=chunks, endings=endings, billing=billing, clock=clock, policy=policy
@@ -452,7 +463,9 @@ def _engine(
     )
 
 
-def _webhooks(settings: Settings, store: SQLiteStore, clock: SystemClock, chance: SystemChance, jobs: Jobs) -> Webhooks:
+def _webhooks(
+    settings: Settings, store: SQLiteStore, clock: SystemClock, chance: SystemChance, jobs: Jobs, observer: Observer
+) -> Webhooks:
     limits = settings.webhooks
     master = open_master(Path(settings.server.data_dir))
     rules = FetchRules(allow_private_networks=limits.allow_private_networks, timeout_s=limits.timeout_s)
@@ -463,6 +476,7 @@ def _webhooks(settings: Settings, store: SQLiteStore, clock: SystemClock, chance
         master=master,
         clock=clock,
         chance=chance,
+        observer=observer,
     )
     return Webhooks(
         store=store,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from openai import APIStatusError, OpenAI
-from tests.processes import Gateway, running
+from tests.processes import FORGIVING, Gateway, running
 from tests.raw import STREAM, provider
 
 STREAMS = Path(__file__).parent.parent / "golden" / "anthropic" / "streams"
@@ -49,7 +49,7 @@ def sdk(tmp_path_factory: pytest.TempPathFactory, script: Script) -> Iterator[Op
     with provider(script) as url:
         rows = [
             f'[[channels]]\nname = "{name}"\ndialect = "anthropic"\nbase_url = "{url}"\napi_key = "k"\n'
-            f'models = ["{MODEL}"]\npriority = {priority}\n'
+            f'models = ["{MODEL}"]\npriority = {priority}\n{FORGIVING}'
             for priority, name in enumerate(("first", "second"))
         ]
         with (

@@ -8,12 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 from tests.integration.test_answers import submit, wait_for
-from tests.processes import Gateway, Upstream, channel, events, running, text_request
+from tests.processes import FORGIVING, Gateway, Upstream, channel, events, running, text_request
 
 ALONE: dict[str, tuple[dict[str, Any], int, str]] = {
     "status 500": ({"fail": {"status": 500, "rate": 1}}, 502, "all_platforms_exhausted"),
     "status 429": ({"fail": {"status": 429, "rate": 1}}, 503, "upstream_rate_limited"),
-    "429 for an hour": ({"fail": {"status": 429, "rate": 1, "retry_after_s": 3600}}, 503, "upstream_rate_limited"),
     "status 401": ({"fail": {"status": 401, "rate": 1}}, 502, "upstream_auth_failed"),
     "status 400": ({"fail": {"status": 400, "rate": 1}}, 422, "invalid_parameters"),
     "reset": ({"fail": {"reset_rate": 1}}, 502, "all_platforms_exhausted"),
@@ -44,7 +43,7 @@ def own_gateway(
     tmp_path_factory: pytest.TempPathFactory, bad_upstream: Upstream, shared_upstream: Upstream
 ) -> Iterator[Gateway]:
     """gpt-5.5 has the bad provider first and a good one behind it; gpt-5.4 has the bad one alone."""
-    config = channel(bad_upstream, name="bad", more=TIMEOUTS) + channel(
+    config = channel(bad_upstream, name="bad", more=FORGIVING + TIMEOUTS) + channel(
         shared_upstream, name="good", models='["gpt-5.5"]', more="priority = 1"
     )
     with running(Gateway(tmp_path_factory.mktemp("faults"), config)) as process:
@@ -122,16 +121,6 @@ def test_no_provider_is_hammered(client: httpx2.Client, bad_upstream: Upstream) 
     requests = bad_upstream.state()["requests"]
     submit(client, text_request(model="gpt-5.4", sync=True))
     assert bad_upstream.state()["requests"] - requests == 3
-
-
-def test_a_wait_that_a_provider_asks_for_is_kept(client: httpx2.Client, bad_upstream: Upstream) -> None:
-    import time
-
-    bad_upstream.behave(fail={"status": 429, "rate": 1, "retry_after_s": 1})
-    began = time.monotonic()
-    response = submit(client, text_request(model="gpt-5.4", sync=True))
-    assert time.monotonic() - began >= 2  # three attempts, two waits
-    assert response.headers["retry-after"] == "1"
 
 
 def test_what_was_read_is_never_followed_by_another_text(client: httpx2.Client, bad_upstream: Upstream) -> None:

@@ -93,7 +93,7 @@ class Keys:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def headers(self) -> Mapping[str, str]:
+    async def headers(self, key: int = 0) -> Mapping[str, str]:
         self.asked += 1
         return {"x-goog-api-key": f"AIzaSyA-abcdefghijklm{self.asked}"}
 

@@ -185,6 +185,7 @@ def test_no_secret_of_the_operator_is_ever_told(
                 "/v1/models",
                 "/v1/tasks?limit=100",
                 "/readyz",
+                "/metrics",
                 "/nowhere",
             ):
                 search.look_at(path, client.get(path))

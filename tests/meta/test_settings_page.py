@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from reynard.config import ChannelSettings, Provider, Settings
 from reynard.core.catalogue import Model
-from reynard.core.channels import Quirks
+from reynard.core.channels import Quirks, Rests, Retries
+from reynard.core.circuit import CircuitRule
 from reynard.core.media_tokens import MediaTokens
 from reynard.storage.blobs.objects import DEFAULT_REGION, SETTINGS
 
@@ -66,7 +67,8 @@ def sections() -> Iterator[tuple[str, str | None]]:
 def test_every_setting_has_a_row_with_its_default(name: str) -> None:
     rows = Counter((setting, default.strip()) for setting, default in ROW.findall(page(name)))
     told = Counter(setting for setting, _ in rows)
-    wanted = [*sections(), *(row for kind in (ChannelSettings, Quirks, Model, MediaTokens) for row in defaults(kind))]
+    kinds = (ChannelSettings, CircuitRule, Retries, Rests, Quirks, Model, MediaTokens)
+    wanted = [*sections(), *(row for kind in kinds for row in defaults(kind))]
     missing = [
         (setting, default)
         for setting, default in wanted

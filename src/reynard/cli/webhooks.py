@@ -166,7 +166,3 @@ def _shown(delivery: Delivery) -> dict[str, Any]:
 
 def _time(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
-
-
-def now() -> float:
-    return datetime.datetime.now(datetime.UTC).timestamp()

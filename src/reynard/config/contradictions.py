@@ -34,6 +34,11 @@ def contradictions(
     provided = _good_rows(table, "providers", Provider)
     yield from _twice("providers", "id", [(index, provider.id) for index, provider in provided])
     known = {row["id"] for row in ships["models"]} | {model.id for _, model in models}
+    for index, model in models:
+        for name in model.fallbacks:
+            if name not in known:
+                likely = meant(name, sorted(known))
+                yield ("models", index, "fallbacks"), f"`{name}` is not in the catalogue{likely}"
     for index, channel in channels:
         if channel.provider is not None and channel.provider not in providers:
             likely = meant(channel.provider, sorted(providers))

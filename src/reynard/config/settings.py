@@ -9,6 +9,7 @@ from reynard.core.channels import Auth, ChannelTraits, Dialect, Mapped, Quirks, 
 from reynard.core.messages import Name
 from reynard.engine.capacity import Capacity
 from reynard.engine.retention import Periods
+from reynard.ports.telemetry import Audience
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Bytes = Annotated[int, Meta(ge=1)]
@@ -22,6 +23,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     """Where it listens, and what it takes. `drain_s`: how long a stop waits for what runs to come to its end.
 
     `max_connections` 0: as many as the descriptors that the process may have are good for.
+    `metrics`: who may read them.
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +34,7 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     max_connections: Annotated[int, Meta(ge=0)] = 0
     cors_origins: tuple[str, ...] = ("*",)
     drain_s: Annotated[float, Meta(ge=0)] = 8.0
+    metrics: Audience = "open"
 
 
 class StoreSettings(Section, frozen=True, kw_only=True):

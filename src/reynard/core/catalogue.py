@@ -51,7 +51,8 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `max_media`, `formats`, `max_media_bytes` are by kind (image, video, audio, file); what they leave out has no rule.
     `youtube`: a YouTube address is a video to this model. `thinking`: how it is told to think first. `unsupported`:
-    parameters that its provider has, and this model has not. `media_tokens`: what its provider counts for media.
+    parameters that its provider has, and this model has not. `fallbacks`: models to ask in turn when no channel of
+    this one answers. `media_tokens`: what its provider counts for media.
     """
 
     id: Name
@@ -62,6 +63,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     youtube: bool = False
     thinking: Thinking = "budget"
     unsupported: tuple[str, ...] = ()
+    fallbacks: tuple[Name, ...] = ()
     max_tokens: TokenRule = TokenRule()
     media_tokens: MediaTokens = MediaTokens()
     price: Price = Price()

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from reynard.core.circuit import CircuitRule
 from reynard.core.formats import Kind
 from reynard.core.messages import Json, Name
 from reynard.core.reasoning import Thinking
@@ -83,6 +84,25 @@ class Carried(Mapped, frozen=True):
     unsupported: tuple[str, ...] = ()
 
 
+class Retries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a channel may be asked the same again: for `share` of its requests, and `floor` times a minute."""
+
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.2
+    floor: Annotated[int, Meta(ge=0)] = 10
+
+
+class Rests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long a key is left alone that the provider did not take.
+
+    `limited_s`: after a 429 that does not say how long. `refused_s`: after a 401 or 403. `longest_s`: how much of a
+    `Retry-After` is believed; a quota may be raised before it says so.
+    """
+
+    limited_s: Seconds = 5.0
+    refused_s: Seconds = 60.0
+    longest_s: Seconds = 3_600.0
+
+
 class ChannelTraits(Struct, frozen=True, kw_only=True):
     """What a channel is, whether as an operator writes it or as the engine uses it.
 
@@ -92,6 +112,10 @@ class ChannelTraits(Struct, frozen=True, kw_only=True):
 
     Lower `priority` goes first; equal ones share by `weight`. `first_byte_timeout_s` and `idle_timeout_s` watch over a
     stream. An answer in one body is silent until it is whole: `answer_timeout_s` is how long that may take.
+
+    `rpm` and `tpm`: requests, and tokens of prompts and answers, in a minute; None is no limit. The tokens are counted
+    when an answer is there: while those of the last minute are above the limit, no call is begun.
+    `hedge`: another channel is asked, too, when a stream's first token is later than this channel's is 19 times in 20.
     """
 
     name: Name
@@ -102,6 +126,12 @@ class ChannelTraits(Struct, frozen=True, kw_only=True):
     priority: int = 0
     weight: Annotated[int, Meta(ge=1)] = 1
     concurrency: Annotated[int, Meta(ge=1)] = 64
+    rpm: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    tpm: Annotated[int, Meta(ge=1)] | None = None
+    circuit: CircuitRule = CircuitRule()
+    retries: Retries = Retries()
+    rests: Rests = Rests()
+    hedge: bool = False
     connect_timeout_s: Seconds = 5
     first_byte_timeout_s: Seconds = 60
     idle_timeout_s: Seconds = 60

@@ -7,7 +7,7 @@ HTTP statuses are no business of this module: `reynard.http.errors` holds the on
 
 from typing import ClassVar, Literal, get_args
 
-from reynard.core.limits import Allowance
+from reynard.core.limits import Allowance, LimitKind
 
 TaskErrorCode = Literal[
     "content_policy_violation",
@@ -233,13 +233,19 @@ class TaskAlreadyFinished(ReynardError):
 
 
 class RateLimited(ReynardError):
-    """The key has used what it may (spec section 4). `allowance`: what it has left; `retry_after_s`: when to come."""
+    """The key has used what it may (spec section 4), of which `limit` says.
+
+    `allowance`: what it has left; `retry_after_s`: when to come.
+    """
 
     code = "rate_limit_exceeded"
     retryable = True
 
-    def __init__(self, message: str, *, allowance: Allowance, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, limit: LimitKind, allowance: Allowance, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
+        self.limit = limit
         self.allowance = allowance
         self.retry_after_s = retry_after_s
 

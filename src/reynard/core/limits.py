@@ -1,13 +1,14 @@
 """What a key may use: requests and tokens a minute, tasks at once; and what is left of it, as clients are told."""
 
 from math import ceil
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 WINDOW_S: Final = 60.0
 
 Limit = Annotated[int, Meta(ge=1)]
+LimitKind = Literal["requests", "tokens", "concurrency"]
 
 
 class Limits(Struct, frozen=True, kw_only=True, omit_defaults=True):

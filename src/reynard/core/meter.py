@@ -5,7 +5,7 @@ from math import ceil
 from typing import Final
 
 from reynard.core.errors import RateLimited, TooLargeForLimit
-from reynard.core.limits import WINDOW_S, Allowance, Limits
+from reynard.core.limits import WINDOW_S, Allowance, LimitKind, Limits
 
 SLOT_S: Final = 1.0
 PLACE_WAIT_S: Final = 1.0
@@ -130,17 +130,20 @@ class Meter:
             raise TooLargeForLimit(
                 f"The request is too large for this key: it may use {limits.tpm} tokens a minute, and the request is "
                 f"counted as {tokens}. Waiting does not help: shorten it, or lower its `max_tokens`.",
+                limit="tokens",
                 allowance=self._allowance(limits, now),
             )
         is_full = limits.concurrency is not None and running >= limits.concurrency
-        wait_s, limit = max(
-            (self.requests.wait_s(1, limits.rpm, now), f"requests a minute, {limits.rpm}"),
-            (self.tokens.wait_s(tokens, limits.tpm, now), f"tokens a minute, {limits.tpm}"),
-            (PLACE_WAIT_S if is_full else 0.0, f"tasks at once, {limits.concurrency}"),
-        )
+        waits: list[tuple[float, str, LimitKind]] = [
+            (self.requests.wait_s(1, limits.rpm, now), f"requests a minute, {limits.rpm}", "requests"),
+            (self.tokens.wait_s(tokens, limits.tpm, now), f"tokens a minute, {limits.tpm}", "tokens"),
+            (PLACE_WAIT_S if is_full else 0.0, f"tasks at once, {limits.concurrency}", "concurrency"),
+        ]
+        wait_s, said, limit = max(waits)
         if wait_s:
             raise RateLimited(
-                f"The request is beyond this key's limit of {limit}. Come back in {ceil(wait_s)} s.",
+                f"The request is beyond this key's limit of {said}. Come back in {ceil(wait_s)} s.",
+                limit=limit,
                 allowance=self._allowance(limits, now),
                 retry_after_s=wait_s,
             )

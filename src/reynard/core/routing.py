@@ -1,7 +1,9 @@
 """In which order the channels of a model are asked."""
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
+from typing import Final
 
 from reynard.core.channels import Channel
 
@@ -9,18 +11,29 @@ Uniform = Callable[[], float]
 """A number in [0, 1), at random."""
 
 
-def order(channels: Sequence[Channel], uniform: Uniform) -> list[Channel]:
-    """Lower priority first; among equals a draw without replacement, each as likely as its weight."""
+Fitness = Mapping[str, float]
+"""By the channel's name, what its weight is worth just now: above 0, and 1 for a channel that does well."""
+
+ALL_WELL: Final[Fitness] = {}
+
+
+def order(channels: Sequence[Channel], uniform: Uniform, fitness: Fitness = ALL_WELL) -> list[Channel]:
+    """Lower priority first; among equals a draw without replacement, each as likely as its weight times its fitness."""
     if len(channels) < 2:
         return list(channels)
     ranked = sorted(channels, key=_priority)
-    return [channel for _, group in groupby(ranked, key=_priority) for channel in _drawn(group, uniform)]
+    return [channel for _, group in groupby(ranked, key=_priority) for channel in _drawn(group, uniform, fitness)]
 
 
 def _priority(channel: Channel) -> int:
     return channel.priority
 
 
-def _drawn(group: Iterable[Channel], uniform: Uniform) -> list[Channel]:
+def _drawn(group: Iterable[Channel], uniform: Uniform, fitness: Fitness) -> list[Channel]:
     """Weighted sampling by exponential keys (Efraimidis and Spirakis, 2006): u^(1/w), largest first."""
-    return sorted(group, key=lambda channel: uniform() ** (1.0 / channel.weight), reverse=True)
+
+    def key(channel: Channel) -> float:
+        worth: float = channel.weight * fitness.get(channel.name, 1.0)
+        return math.pow(uniform(), 1.0 / worth)
+
+    return sorted(group, key=key, reverse=True)

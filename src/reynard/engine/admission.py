@@ -84,6 +84,9 @@ class Admission:
         named = await self._files.addressed(submission.generation, caller)
         options = self._checked(submission.options, caller)
         self._check_access(named.model, options, caller)
+        options = replace(
+            options, fallback_models=self._routes().fallbacks(named.model, options.fallback_models, caller)
+        )
         generation = self._routes().admitted(named, submission.form, options.fallback_models)
         tokens, credits_ = self._most(generation, options, caller)
         task = self._task(submission, generation, options, caller, credits_)

@@ -1,50 +1,48 @@
 """One attempt: one generation, one channel, one upstream call, with its clocks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final
 
-from reynard.core.assembly import Assembly, says_nothing
-from reynard.core.chat import Chunk, Completion, encode
+from reynard.core.assembly import says_nothing
+from reynard.core.chat import Completion
 from reynard.core.errors import GenerationError
+from reynard.engine.delivery import MAX_ANSWER_BYTES, Delivery
+from reynard.engine.health import Call
 from reynard.engine.routes import Route
-from reynard.engine.work import Identity, Sink
+from reynard.engine.work import Identity
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest, WireResponse
 
-MAX_ANSWER_BYTES: Final = 64_000_000
+OK: Final = 200
 MAX_ERROR_BYTES: Final = 64_000
 LINGER_S: Final = 0.5
 
 
-async def complete(request: WireRequest, route: Route, identity: Identity, key_id: str) -> Completion:
+async def complete(request: WireRequest, route: Route, identity: Identity, call: Call) -> Completion:
     """The whole answer in one body. Raises `GenerationError`."""
-    async with _clocked(route, key_id, route.channel.answer_timeout_s), route.transport.send(request) as response:
+    async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
+        call.status = response.status
+        call.answering = response.status == OK
         body = await _body(response, route)
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
     return with_content(completion)
 
 
-async def stream(
-    request: WireRequest,
-    route: Route,
-    identity: Identity,
-    key_id: str,
-    sink: Sink,
-    assembly: Assembly,
-    *,
-    shows_usage: bool,
-) -> Completion:
-    """Chunk after chunk into `sink`; what they amounted to is in `assembly`, and returned. Raises `GenerationError`."""
+async def stream(request: WireRequest, route: Route, identity: Identity, call: Call, delivery: Delivery) -> Completion:
+    """Chunk after chunk into `delivery`; what they amounted to is returned.
+
+    Raises `GenerationError`, `Diverged`, `Outrun`.
+    """
     decoder = route.codec.stream_decoder()
-    delivery = _Delivery(identity, sink, assembly, shows_usage)
-    first_s = route.channel.first_byte_timeout_s
-    async with _clocked(route, key_id, first_s) as clock, route.transport.send(request) as response:
-        if response.status != 200:
+    async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:
+        call.status = response.status
+        if response.status != OK:
             await _body(response, route)
         async with aclosing(response.parts()) as parts:
             async for part in parts:
+                call.answering = True
                 clock.hold()  # how fast the reader is, is not the provider's affair
                 await delivery.take(decoder.feed(part))
                 clock.tick()
@@ -53,6 +51,7 @@ async def stream(
                     await _drain(parts)
                     break
     await delivery.take(decoder.close())
+    delivery.end()
     whole = delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model)
     return with_content(whole)
 
@@ -62,41 +61,6 @@ async def _drain(parts: AsyncIterator[bytes]) -> None:
     with suppress(TimeoutError, ConnectionBroken):
         async with asyncio.timeout(LINGER_S):
             await anext(parts, None)
-
-
-class _Delivery:
-    """Names the chunks, keeps count of what they amount to, and hands them on as bytes."""
-
-    __slots__ = ("_identity", "_shows_usage", "_sink", "_size", "assembly")
-
-    def __init__(self, identity: Identity, sink: Sink, assembly: Assembly, shows_usage: bool) -> None:
-        self.assembly = assembly
-        self._identity = identity
-        self._sink = sink
-        self._shows_usage = shows_usage
-        self._size = 0
-
-    async def take(self, chunks: Iterable[Chunk]) -> None:
-        """Delivers `chunks`, also those in front of a failure."""
-        encoded: list[bytes] = []
-        try:
-            encoded.extend(encode(chunk) for chunk in chunks if self._is_shown(chunk))
-            self._size += sum(map(len, encoded))
-            if self._size > MAX_ANSWER_BYTES:
-                raise GenerationError("upstream_error", "The provider's answer is longer than the gateway takes.")
-        finally:
-            if encoded:
-                await self._sink.put(encoded)
-
-    def _is_shown(self, chunk: Chunk) -> bool:
-        """Names and counts `chunk`. The gateway asks for the usage itself; a client that did not is not shown it."""
-        identity = self._identity
-        chunk.id, chunk.created, chunk.model = identity.id, identity.created, identity.model
-        self.assembly.add(chunk)
-        if chunk.usage is not None and not self._shows_usage:
-            chunk.usage = None
-            return bool(chunk.choices)
-        return True
 
 
 class _Clock:
@@ -124,20 +88,17 @@ class _Clock:
 
 
 @asynccontextmanager
-async def _clocked(route: Route, key_id: str, first_s: float) -> AsyncIterator[_Clock]:
-    """A place on the channel, and a clock that has `first_s` until its first tick; wire failures become the task's."""
-    async with route.place(key_id):
-        try:
-            async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
-                yield _Clock(timeout, route)
-        except TimeoutError:
-            raise GenerationError(
-                "generation_timeout", "The provider did not answer in time. Try again later.", failover=True
-            ) from None
-        except (ConnectFailed, ConnectionBroken) as error:
-            raise GenerationError(
-                "upstream_error", f"The provider failed: {error}. Try again.", failover=True
-            ) from error
+async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
+    """A clock that has `first_s` until its first tick; wire failures become the task's."""
+    try:
+        async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
+            yield _Clock(timeout, route)
+    except TimeoutError:
+        raise GenerationError(
+            "generation_timeout", "The provider did not answer in time. Try again later.", failover=True
+        ) from None
+    except (ConnectFailed, ConnectionBroken) as error:
+        raise GenerationError("upstream_error", f"The provider failed: {error}. Try again.", failover=True) from error
 
 
 def with_content(completion: Completion) -> Completion:
@@ -167,7 +128,7 @@ async def _beginning(response: WireResponse, limit: int) -> bytes:
 
 async def _body(response: WireResponse, route: Route) -> bytes:
     """The body of a 200. Raises what the dialect makes of any other status."""
-    if response.status == 200:
+    if response.status == OK:
         return await response.read(MAX_ANSWER_BYTES)
     error = route.codec.decode_error(response.status, await _beginning(response, MAX_ERROR_BYTES))
     if response.retry_after_s is not None:  # else what the body asks for stands

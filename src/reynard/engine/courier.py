@@ -14,6 +14,7 @@ from reynard.core.task import Task
 from reynard.core.webhooks import GONE, Delivery, Try
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.store import Store
+from reynard.ports.telemetry import UNOBSERVED, Observer
 from reynard.ports.webhooks import NotDelivered, Notifier
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Courier:
         master: Master,
         clock: Clock,
         chance: Chance,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self._store = store
         self._notifier = notifier
@@ -49,6 +51,7 @@ class Courier:
         self._master = master
         self._clock = clock
         self._chance = chance
+        self._observer = observer
 
     async def deliver(self, delivery: Delivery) -> bool:
         """Whether the store had nothing else in mind by then: False if somebody put the delivery back meanwhile.
@@ -99,6 +102,7 @@ class Courier:
                 log.error("the store does not keep what came of webhook %s; trying again", was.id)
                 await asyncio.sleep(STORE_RETRY_S)
                 continue
+            self._observer.delivered(outcome.state)
             if kept and outcome.state == "failed":
                 log.info("webhook %s has failed for good, at try %d", was.id, outcome.attempt)
             return kept

@@ -4,20 +4,25 @@ from reynard.core.task import Status, Task
 from reynard.engine.admission import Admission
 from reynard.engine.webhooks import Webhooks
 from reynard.ports.chunks import ChunkLog
+from reynard.ports.telemetry import UNOBSERVED, Observer
 
 
 class Endings:
-    """Gives back what the task held of its key's limits, and tells those who wait for its end."""
+    """Counts it, gives back what the task held of its key's limits, and tells those who wait for its end."""
 
-    def __init__(self, admission: Admission, chunks: ChunkLog, webhooks: Webhooks) -> None:
+    def __init__(
+        self, admission: Admission, chunks: ChunkLog, webhooks: Webhooks, observer: Observer = UNOBSERVED
+    ) -> None:
         self._admission = admission
         self._chunks = chunks
         self._webhooks = webhooks
+        self._observer = observer
 
     async def follow(self, task: Task) -> None:
         """Once for each end. A task that has none is left alone."""
         if task.ended is None:
             return
+        self._observer.ended(task)
         await self._admission.ended(task)
         if task.terms.callback_url is not None:
             self._webhooks.wake(task.ended)

@@ -14,6 +14,7 @@ from reynard.engine.admission import Admission, Admitted
 from reynard.engine.calls import Calls, Ticket
 from reynard.engine.endings import Endings
 from reynard.engine.files import Files
+from reynard.engine.load import Load
 from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
 from reynard.engine.run import Run
@@ -71,6 +72,17 @@ class Engine:
     def routes(self) -> Routes:
         """The catalogue and channels in force."""
         return self._routes()
+
+    @property
+    def load(self) -> Load:
+        """How much is under way here."""
+        streams, stream_bytes = self._chunks.held
+        tasks = {
+            "pending": self._worker.pending.total(),
+            "running": len(self._worker.runs),
+            "sync": len(self.calls.runs),
+        }
+        return Load(tasks, streams, stream_bytes, self.webhooks.held)
 
     async def start(self) -> None:
         """Begins to work on what is pending, and to take up what a dead worker left."""

@@ -31,6 +31,7 @@ from reynard.ports.blobs import BlobMissing, Blobs, BlobWriter
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.media import Fetcher
 from reynard.ports.store import FilePage
+from reynard.ports.telemetry import UNOBSERVED, Observer
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class Files:
         jobs: Jobs,
         limits: FileLimits,
         public_url: str,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         self.limits = limits
         self._store = store
@@ -107,6 +109,7 @@ class Files:
         self._clock = clock
         self._chance = chance
         self._jobs = jobs
+        self._observer = observer
         self._public_url = public_url.rstrip("/")
         self._uploads = Shares(MOST_UPLOADS, MOST_UPLOADS_OF_ONE_KEY)
 
@@ -214,6 +217,7 @@ class Files:
             if isinstance(error, ReynardError):
                 return error  # the caller's to hear, and no defect of background work
             raise
+        self._observer.uploaded(file.size)
         if leaving:
             self._jobs.start(self._remove_blobs(leaving))
         return None

@@ -54,6 +54,11 @@ class Outbox:
         self._keys = Turns(max(1, concurrency // 2))
         self._receivers = Turns(TO_ONE_RECEIVER)
 
+    @property
+    def held(self) -> int:
+        """Deliveries that are under way, or wait for their turn here."""
+        return len(self._held)
+
     def start(self) -> None:
         """From now on what is due is delivered; first, what an earlier process left."""
         self._jobs.start(self._keep_delivering())

@@ -4,26 +4,34 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+from msgspec.structs import replace
+
 from reynard.core.catalogue import Catalogue, Model, check, with_defaults
 from reynard.core.channels import Channel
-from reynard.core.errors import NoAvailableModel, UnsupportedOptions
+from reynard.core.errors import NoAvailableModel, RequestError, UnsupportedOptions
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
+from reynard.core.health import fitness
 from reynard.core.keys import Key
 from reynard.core.routing import Uniform, order
 from reynard.engine.gate import FairGate
+from reynard.engine.health import Health
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
 from reynard.ports.transport import Transport
 
 
 class Route:
-    """A channel, with what speaks its dialect, what carries it there, and the gate that keeps to its concurrency."""
+    """A channel, with what speaks its dialect, what carries it there, the gate that keeps to its concurrency, and what
+    is known of its health. `keys`: how many its transport has."""
 
-    __slots__ = ("_calls", "channel", "codec", "gate", "quiet", "transport", "uploader")
+    __slots__ = ("_calls", "channel", "codec", "gate", "health", "quiet", "transport", "uploader")
 
-    def __init__(self, channel: Channel, codec: Codec, transport: Transport, uploader: Uploader | None = None) -> None:
+    def __init__(
+        self, channel: Channel, codec: Codec, transport: Transport, uploader: Uploader | None = None, *, keys: int = 1
+    ) -> None:
         self.channel = channel
+        self.health = Health(channel, keys)
         self.uploader = uploader
         self.codec = codec
         self.transport = transport
@@ -47,6 +55,11 @@ class Route:
             self._calls -= 1
             if not self._calls:
                 self.quiet.set()
+
+    @property
+    def calls(self) -> int:
+        """How many are under way, or wait at the gate."""
+        return self._calls
 
 
 class Routes:
@@ -81,19 +94,67 @@ class Routes:
             )
         return with_defaults(generation, model, form)
 
-    def admitted(self, generation: Generation, form: Form, fallback_models: Sequence[str]) -> Generation:
-        """As `checked`, where a fallback may stand in for a model without a channel."""
-        return self.checked(generation, form)
+    def fallbacks(self, model_id: str, asked: Sequence[str], key: Key) -> tuple[str, ...]:
+        """The models that may stand in for `model_id`: those that the caller names, then those of the catalogue that
+        `key` may use."""
+        model = self.catalogue.get(model_id)
+        if model is None or not model.fallbacks:
+            return tuple(asked)
+        more = (name for name in model.fallbacks if self.catalogue.get(name) is not None and key.may_use(name))
+        return tuple(dict.fromkeys((*asked, *more)))
 
-    def ordered(self, generation: Generation, uniform: Uniform) -> list[Route]:
-        """The routes that can carry the request, in the order in which to ask them; those that are full come last."""
-        routes = {
-            route.channel.name: route
+    def admitted(self, generation: Generation, form: Form, fallback_models: Sequence[str] = ()) -> Generation:
+        """As `checked`; a model without a channel is taken all the same if one that may stand in for it has some."""
+        try:
+            return self.checked(generation, form)
+        except NoAvailableModel:
+            if not self.stand_ins(generation, form, fallback_models):
+                raise
+            model = self.catalogue.find(generation.model)
+            check(generation, model, form)
+            return with_defaults(generation, model, form)
+
+    def stand_ins(self, generation: Generation, form: Form, fallback_models: Sequence[str]) -> list[Generation]:
+        """The request for each of the models that may stand in for its own, in order.
+
+        One that cannot take the request as it is, by its capabilities, its rules or its channels, is left out.
+        """
+        found = (self._for(generation, form, name) for name in fallback_models if name != generation.model)
+        return [request for request in found if request is not None]
+
+    def _for(self, generation: Generation, form: Form, name: str) -> Generation | None:
+        """The request for the model `name`, or None. Its `max_tokens` is filled in whatever the form: the caller may
+        not know what this model needs."""
+        model = self.catalogue.get(name)
+        if model is None or name not in self._to:
+            return None
+        request = with_defaults(replace(generation, model=name), model, "text")
+        try:
+            return self.checked(request, form)
+        except (RequestError, NoAvailableModel):
+            return None
+
+    def ordered(self, generation: Generation, uniform: Uniform, now: float) -> list[Route]:
+        """The routes that can carry the request, in the order in which to ask them; those that are full come last.
+
+        `now`: the event loop's time.
+        """
+        routes = [
+            route
             for route in self._to.get(generation.model, ())
             if route.codec.unsupported(generation, route.channel) is None
-        }
-        ordered = [routes[channel.name] for channel in order([route.channel for route in routes.values()], uniform)]
-        return sorted(ordered, key=_is_full)
+        ]
+        if len(routes) < 2:
+            return routes
+        named = {route.channel.name: route for route in routes}
+        ordered = order([route.channel for route in routes], uniform, _fitness(routes, now))
+        return sorted([named[channel.name] for channel in ordered], key=_is_full)
+
+
+def _fitness(routes: Sequence[Route], now: float) -> dict[str, float]:
+    vitals = {route.channel.name: route.health.vitals for route in routes}
+    best_s = min((one.first_s for one in vitals.values() if one.first_s is not None), default=None)
+    return {name: fitness(one.error_rate(now), one.first_s, best_s) for name, one in vitals.items()}
 
 
 def _is_full(route: Route) -> bool:

@@ -35,6 +35,11 @@ class Webhooks:
         self._clock = clock
         self._private = allow_private_networks
 
+    @property
+    def held(self) -> int:
+        """See `Outbox`."""
+        return self._outbox.held
+
     def start(self) -> None:
         """From now on what is due is delivered."""
         self._outbox.start()

@@ -16,6 +16,10 @@ BROKEN_OFF: Final = "error"
 """The finish reason of a choice that did not come to its end."""
 
 
+MOST_ATTEMPTS: Final = 64
+"""Attempts that a journal keeps."""
+
+
 class Identity(Struct, frozen=True):
     """What every piece of an answer says of itself; `model` is the one that answers."""
 
@@ -49,6 +53,12 @@ class Journal:
         self.channel = ""
         self.model = ""
         self.assembly: Assembly | None = None
+
+    def add(self, attempt: Attempt) -> None:
+        """One attempt more; the oldest are forgotten."""
+        if len(self.attempts) == MOST_ATTEMPTS:
+            del self.attempts[0]
+        self.attempts.append(attempt)
 
 
 class Work:

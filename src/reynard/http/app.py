@@ -1,7 +1,8 @@
 """The ASGI application."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Final
 
 from starlette.applications import Starlette
@@ -23,6 +24,7 @@ from reynard.http import (
     generations,
     health,
     messages,
+    metrics,
     models,
     responses,
     shapes,
@@ -35,6 +37,7 @@ from reynard.http.bodies import Room
 from reynard.http.presence import ClientGone
 from reynard.http.requests import new_request_id
 from reynard.ports.clock import Clock
+from reynard.ports.telemetry import UNOBSERVED, Audience, Observer
 
 EXPOSED: Final = [
     "x-request-id",
@@ -56,6 +59,9 @@ EXPOSED: Final = [
     "link",
 ]
 PING_S: Final = 15.0
+GONE: Final = 499
+"""What is said, to nobody, of a client that went away before it was answered."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 
 ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/v1/llm/generations", generations.create_generation, methods=["POST"]),
@@ -92,14 +98,25 @@ ROUTES: Final[Sequence[BaseRoute]] = (
     Route("/v1/webhooks/secret/rotate", webhooks.rotate_secret, methods=["POST"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
+    Route("/metrics", metrics.metrics, methods=["GET"]),
     Route("/openapi.json", described.openapi_json, methods=["GET"]),
     Route("/docs", described.docs, methods=["GET"]),
     Route("/llms.txt", described.llms_txt, methods=["GET"]),
 )
 
 
-def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors_origins: Sequence[str]) -> ASGIApp:
-    """The application over `engine`."""
+def build(
+    engine: Engine,
+    jobs: Jobs,
+    clock: Clock,
+    *,
+    max_body_bytes: int,
+    cors_origins: Sequence[str],
+    observer: Observer = UNOBSERVED,
+    figures: Callable[[], bytes] = bytes,
+    audience: Audience = "open",
+) -> ASGIApp:
+    """The application over `engine`. `figures`: the page that `audience` may read at `/metrics`."""
     app = Starlette(
         routes=ROUTES,
         exception_handlers={
@@ -117,6 +134,9 @@ def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors
     app.state.max_body_bytes = max_body_bytes
     app.state.room = Room(max_body_bytes)
     app.state.ping_s = PING_S
+    app.state.observer = observer
+    app.state.figures = figures
+    app.state.audience = audience
     shared = CORSMiddleware(
         app,
         allow_origins=cors_origins,
@@ -125,24 +145,25 @@ def build(engine: Engine, jobs: Jobs, clock: Clock, *, max_body_bytes: int, cors
         expose_headers=EXPOSED,
         max_age=86_400,
     )
-    return Edge(shared)  # outside of everything, so that a 500 has its headers too
+    return Edge(shared, observer)  # outside of everything, so that a 500 has its headers too
 
 
 async def _nobody(request: Request, error: Exception) -> Response:
     """For a client that is gone: what is sent goes nowhere."""
-    return Response(status_code=499)
+    return Response(status_code=GONE)
 
 
 class Edge:
-    """`x-request-id` on every answer: the client's own if it is sane, else a new one.
+    """`x-request-id` on every answer: the client's own if it is sane, else a new one. The observer is told of each.
 
     A defect is answered and logged further in, and then raised once more by Starlette: it ends here.
     """
 
     SANE: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
         self._app = app
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -151,23 +172,37 @@ class Edge:
             return
         header = (b"x-request-id", self._of(scope))
         scope.setdefault("state", {})["request_id"] = header[1].decode("ascii")
-        answered = False
+        began, status = perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal answered
+            nonlocal status
             if message["type"] == "http.response.start":
-                answered = True
+                status = message["status"]
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            if not answered:
+            if not status:
+                status = 500  # uvicorn's
                 raise
+        finally:
+            self._observer.answered(_route(scope), _method(scope), status or GONE, perf_counter() - began)
 
     def _of(self, scope: Scope) -> bytes:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and self.SANE.fullmatch(value):
                 return bytes(value)
         return new_request_id()
+
+
+def _route(scope: Scope) -> str:
+    """The template of the path: a path itself may hold anything."""
+    route = scope.get("route")
+    return route.path if isinstance(route, Route) else "other"
+
+
+def _method(scope: Scope) -> str:
+    method: str = scope["method"]
+    return method if method in METHODS else "other"

@@ -7,10 +7,12 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from reynard.core import errors as e
 from reynard.core.errors import GenerationError, ReynardError
 from reynard.engine.repeats import CallCancelled
+from reynard.ports.telemetry import Observer
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,24 @@ def response_of(error: ReynardError) -> Response:
         headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's SDKs send every other 429 again
     if isinstance(error, e.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.size}"
-    return answer(status, ErrorBody(error.message, kind, error.code, error.param), headers)
+    return Refusal(error, answer(status, ErrorBody(error.message, kind, error.code, error.param), headers))
+
+
+class Refusal(Response):
+    """An answer that the observer is told of when it is sent: whoever made it, and in whichever shape."""
+
+    def __init__(self, error: ReynardError, response: Response) -> None:
+        self.error = error
+        self.status_code = response.status_code
+        self.background = None
+        self.body = response.body
+        self.raw_headers = response.raw_headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        observer: Observer = scope["app"].state.observer
+        observer.refused(self.error)
+        await super().__call__(scope, receive, send)
 
 
 def answer(status: int, body: ErrorBody, headers: dict[str, str] | None = None) -> Response:

@@ -196,6 +196,7 @@ def _paths() -> dict[str, Json]:
         "/v1/dashboard/billing/subscription": {"get": _subscription("getSubscriptionV1")},
         "/v1/dashboard/billing/usage": {"get": _billing_usage("getBillingUsageV1")},
         "/healthz": {"get": _open("healthz", "Whether the process lives")},
+        "/metrics": {"get": _metrics()},
         "/readyz": {"get": _open("readyz", "Whether it can work") | {"responses": _answers(_object(), ("503",))}},
     }
 
@@ -474,6 +475,12 @@ def _operation(
 
 def _open(name: str, summary: str) -> Json:
     return {"operationId": name, "summary": summary, "security": [], "responses": _answers(_object(), ())}
+
+
+def _metrics() -> Json:
+    content: Json = {"text/plain": {"schema": {"type": "string"}}}
+    summary = "Figures for Prometheus, as far as `server.metrics` lets you"
+    return _operation("metrics", summary, content, ("401", "403", "404")) | {"security": []}
 
 
 def _answers(content: Json, failures: tuple[str, ...]) -> Json:

@@ -1,6 +1,7 @@
 """What the routes read of a request: the caller, the body, a number in the query."""
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import State
@@ -15,6 +16,7 @@ from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
 from reynard.http.bodies import Incoming, Room
 from reynard.ports.clock import Clock
+from reynard.ports.telemetry import Audience, Observer
 
 
 class Services(State):
@@ -26,6 +28,9 @@ class Services(State):
     max_body_bytes: int
     room: Room
     ping_s: float
+    observer: Observer
+    figures: Callable[[], bytes]
+    audience: Audience
 
 
 def services(request: Request) -> Services:

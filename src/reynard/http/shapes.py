@@ -8,7 +8,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from reynard.http.errors import ErrorBody, ErrorEnvelope
+from reynard.http.errors import ErrorBody, ErrorEnvelope, Refusal
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 
@@ -70,7 +70,8 @@ def shaped(request: Request, response: Response) -> Response:
         return response
     error = error_of(response.status_code, _envelopes.decode(bytes(response.body)).error, request)
     headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    return Response(msgspec.json.encode(error), response.status_code, headers | own_headers(request))
+    said = Response(msgspec.json.encode(error), response.status_code, headers | own_headers(request))
+    return Refusal(response.error, said) if isinstance(response, Refusal) else said
 
 
 def own_headers(request: Request) -> dict[str, str]:

@@ -26,6 +26,11 @@ class Batch(Struct, frozen=True):
 class ChunkLog(Protocol):
     """Chunks of one stream are numbered from 0 and never change, but for `restart` before anybody read one."""
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """How many streams are in memory now, and how many bytes they are counted as."""
+        ...
+
     async def open(self, task_id: str) -> None:
         """An empty log, in place of whatever was there, also of what an earlier process wrote of it.
 

@@ -9,15 +9,17 @@ from msgspec import Struct
 
 
 class WireRequest(Struct, frozen=True, kw_only=True):
-    """One POST, relative to the channel's base URL; whose key it is, the transport knows.
+    """One POST, relative to the channel's base URL.
 
-    `headers`: what the dialect wants beside the key and the content type.
+    `headers`: what the dialect wants beside the key and the content type. `key`: the number of the channel's key to
+    show; which secret that is, the transport knows.
     """
 
     path: str
     body: bytes
     stream: bool
     headers: Mapping[str, str] = MappingProxyType({})
+    key: int = 0
 
 
 class WireResponse(Protocol):

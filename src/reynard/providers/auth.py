@@ -1,7 +1,6 @@
 """How a channel shows whose it is: a part of its own, beside the dialect it speaks and the models it carries."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Final, Protocol
 
 from reynard.core.channels import Auth as Way
@@ -23,20 +22,23 @@ BEARER: Final = ("authorization", "Bearer ")
 class Auth(Protocol):
     """What a request carries to be let in."""
 
-    async def headers(self) -> Mapping[str, str]:
-        """For one request; at once when nothing is to be refreshed. Raises `ConnectFailed` where none can be had."""
+    async def headers(self, key: int = 0) -> Mapping[str, str]:
+        """For one request, with the channel's key of that number; at once when nothing is to be refreshed.
+
+        Raises `ConnectFailed` where none can be had.
+        """
         ...
 
 
 class KeyAuth:
-    """A key in a header; several keys take turns, and without one there is no header."""
+    """A key in a header; without one there is no header. Whose turn it is among several, the engine says."""
 
     def __init__(self, header: str, prefix: str, keys: Sequence[str]) -> None:
-        self._turns = cycle([{header: prefix + key} for key in keys] or [{}])
+        self._headers: Sequence[Mapping[str, str]] = [{header: prefix + key} for key in keys] or [{}]
 
-    async def headers(self) -> Mapping[str, str]:
+    async def headers(self, key: int = 0) -> Mapping[str, str]:
         """See the protocol."""
-        return next(self._turns)
+        return self._headers[key % len(self._headers)]
 
 
 def auth_of(channel: Channel, keys: Sequence[str], clock: Clock) -> Auth:

@@ -62,8 +62,11 @@ class GoogleAuth:
         self._failures = 0  # in a row
         self._failed_at = float("-inf")
 
-    async def headers(self) -> Mapping[str, str]:
-        """The token's header. Raises `ConnectFailed`; its message names neither the account nor a secret."""
+    async def headers(self, key: int = 0) -> Mapping[str, str]:
+        """The token's header; there is one account.
+
+        Raises `ConnectFailed`; its message names neither the account nor a secret.
+        """
         left = self._token.expires - self._clock.now()
         if left > MARGIN_S:
             return self._token.headers

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import wreq
@@ -41,6 +42,17 @@ def client(connect_timeout_s: float) -> wreq.Client:
     )
 
 
+def asked_wait(value: bytes, date: bytes) -> float | None:
+    """How long a `Retry-After` asks to wait, in seconds; `date` is when the answer was sent."""
+    if value.isdigit():
+        return min(float(value), LONGEST_WAIT_S)
+    try:
+        left = parsedate_to_datetime(value.decode("ascii")) - parsedate_to_datetime(date.decode("ascii"))
+    except (ValueError, TypeError):  # no dates, or one that names its zone and one that does not
+        return None
+    return min(max(0.0, left.total_seconds()), LONGEST_WAIT_S)
+
+
 class HTTPResponse:
     """An answer of wreq's, behind the port."""
 
@@ -52,10 +64,11 @@ class HTTPResponse:
 
     @property
     def retry_after_s(self) -> float | None:
-        """`Retry-After`, if it is a number of seconds (RFC 9110 10.2.3); a day at the most."""
+        """`Retry-After`, as seconds or as a date (RFC 9110 10.2.3), which the answer's own `Date` is compared with; a
+        day at the most."""
         value = self._response.headers.get("retry-after")
-        seconds = b"" if value is None else bytes(value)
-        return min(float(seconds), LONGEST_WAIT_S) if seconds.isdigit() else None
+        date = self._response.headers.get("date")
+        return None if value is None else asked_wait(bytes(value), b"" if date is None else bytes(date))
 
     async def read(self, limit: int) -> bytes:
         """The whole body."""
@@ -98,7 +111,7 @@ class HTTPTransport:
     @asynccontextmanager
     async def send(self, request: WireRequest) -> AsyncIterator[HTTPResponse]:
         """See the port."""
-        headers = {**JSON, **request.headers, **await self._auth.headers()}
+        headers = {**JSON, **request.headers, **await self._auth.headers(request.key)}
         try:
             response = await self._pool.request(
                 wreq.Method.POST, self._base_url + request.path, headers=headers, body=request.body

@@ -54,6 +54,11 @@ class MemoryChunkLog:
         self._ended: dict[str, None] = {}  # in order of their end
         self._size = 0
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """See the port."""
+        return len(self._streams), self._size
+
     async def open(self, task_id: str) -> None:
         """See the port."""
         before = self._streams.get(task_id)

@@ -59,6 +59,11 @@ class WrittenChunkLog:
         self._work = asyncio.Event()
         self._loading = asyncio.Lock()  # one stream at a time is read back: many readers hold it once
 
+    @property
+    def held(self) -> tuple[int, int]:
+        """See the port."""
+        return self._memory.held
+
     async def open(self, task_id: str) -> None:
         """See the port."""
         await self._memory.open(task_id)

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from reynard.core.keys import Key
+from reynard.ports.telemetry import Observer
 from reynard.storage.sqlite import queries
 from reynard.storage.sqlite.accounts import AccountRows
 from reynard.storage.sqlite.chunks import StreamRows
@@ -43,6 +44,15 @@ class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows, DeliveryRows, Str
         self._writer = Writer(writing, busy_timeout_s)
         self._reading = _connect(path, min(busy_timeout_s, READ_TIMEOUT_S))
         self._reading.execute("PRAGMA query_only = ON")
+
+    def observe(self, observer: Observer) -> None:
+        """From here on, `observer` is told of every transaction."""
+        self._writer.observer = observer
+
+    @property
+    def waiting(self) -> int:
+        """Operations that wait for a transaction."""
+        return self._writer.waiting
 
     async def close(self) -> None:
         """See the port."""

@@ -8,9 +8,11 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from reynard.core.errors import StoreUnavailable
+from reynard.ports.telemetry import UNOBSERVED, Observer
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
@@ -33,6 +35,12 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reynard-store")
         self._waiting: list[tuple[Operation, asyncio.Future[Any]]] = []
         self._committing = False
+        self.observer: Observer = UNOBSERVED
+
+    @property
+    def waiting(self) -> int:
+        """Operations that are in no transaction yet."""
+        return len(self._waiting)
 
     async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """`operation`'s result, after the commit that holds it.
@@ -60,7 +68,9 @@ class Writer:
     def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
         batch, self._waiting = self._waiting[:MOST_IN_COMMIT], self._waiting[MOST_IN_COMMIT:]
         work = loop.run_in_executor(self._thread, self._transact, [operation for operation, _ in batch])
+        began = perf_counter()
         work.add_done_callback(lambda done: self._committed(loop, [future for _, future in batch], done))
+        work.add_done_callback(lambda _: self.observer.committed(len(batch), perf_counter() - began))
 
     def _committed(
         self, loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[Any]], done: asyncio.Future[list[Any]]
