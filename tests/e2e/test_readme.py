@@ -34,7 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 @pytest.mark.parametrize("readme", READMES)
 def test_every_curl_works(demo: Gateway, readme: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "REYNARD_URL": demo.url, "REYNARD_API_KEY": demo.key}
+    environment = {**os.environ, "REYNARD_URL": demo.url, "REYNARD_API_KEY": demo.new_key()}
     (tmp_path / "report.pdf").write_bytes(PDF)
     ids: dict[str, str] = {}
     for command in curls(readme):
