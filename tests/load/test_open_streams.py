@@ -15,7 +15,7 @@ from tests.processes import Gateway, Upstream, channel, running, text_request
 
 CHANNEL = "concurrency = 2_000\nfirst_byte_timeout_s = 600\n"
 SLOW = 10  # one reader in so many
-EVENT = 320  # bytes of a chunk as it is kept, at the most
+EVENT = 520  # bytes of memory that a chunk costs: as it is kept, and what becomes of it in the result
 READER = 80_000  # bytes that an open stream costs, its connections to the client and to the provider with it
 SLOW_READER = 400_000  # what waits for one, at the most
 CUT_WITHIN_S = 700  # 300 s after it took something for the last time, as the gateway sees it: twice that at the most

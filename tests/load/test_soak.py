@@ -154,7 +154,9 @@ async def keep_reloading(gateway: Gateway, upstream: Upstream, soak: Soak, recor
     """An operator: other settings now and then, half of the time with SIGHUP on top of what the change itself does."""
     for turn in itertools.count(1):
         await asyncio.sleep(max(2.0, soak.seconds / 60))
-        gateway.config.write_text(config(upstream, soak, turn))
+        whole = gateway.config.with_suffix(".new")
+        whole.write_text(config(upstream, soak, turn))
+        whole.replace(gateway.config)  # SIGHUP must not find half of it
         if turn % 2:
             gateway.popen.send_signal(signal.SIGHUP)
         record.reloads += 1
