@@ -38,9 +38,9 @@ check: $(VENV)/test.stamp
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench
 
-# What is generated in docs/providers.md, from the rows that ship.
+# What is generated in docs/: from the rows that ship, and from the scenarios of the tests.
 docs: $(VENV)/test.stamp
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .

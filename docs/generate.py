@@ -1,6 +1,7 @@
-"""Writes what is generated in docs/providers.md and docs/providers.zh.md, between its markers, from the shipped rows.
+"""Writes what is generated in docs/, between its markers: docs/providers.md and docs/providers.zh.md from the shipped
+rows, docs/reliability.md from the scenarios that the tests go through.
 
-`make docs` runs it; `tests/meta/test_providers_page.py` fails when a page is stale. What a provider refuses is asked of
+`make docs` runs it; `tests/meta` fails when a page is stale. What a provider refuses is asked of
 its codec, parameter by parameter.
 """
 
@@ -11,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tests import faults
+
 from reynard import config
-from reynard.bootstrap import CODECS
+from reynard.bootstrap.wiring import CODECS
 from reynard.config import ChannelSettings, Provider, Settings
 from reynard.core import forms
 from reynard.core.channels import Channel
@@ -21,6 +24,7 @@ from reynard.core.formats import Kind
 HERE: Final = Path(__file__).parent
 SAMPLES: Final[dict[str, Any]] = json.loads((HERE.parent / "tests" / "golden" / "parameters.json").read_text("utf-8"))
 PAGES: Final = {"en": HERE / "providers.md", "zh": HERE / "providers.zh.md"}
+RELIABILITY: Final = HERE / "reliability.md"
 KINDS: Final[tuple[Kind, ...]] = ("image", "video", "audio", "file")
 
 EXAMPLES: Final[dict[str, tuple[str, str]]] = {
@@ -172,6 +176,16 @@ def page(text: str, language: str) -> str:
     settings = config.load(None, {})
     words = WORDS[language]
     made = {"table": table(settings, words), "models": models(settings, words), "rows": rows(settings)}
+    return filled(text, made)
+
+
+def reliability(text: str) -> str:
+    """The same of docs/reliability.md."""
+    return filled(text, {"faults": faults.rows()})
+
+
+def filled(text: str, made: Mapping[str, Iterator[str]]) -> str:
+    """`text`, with what stands between its markers exchanged."""
     for name, content in made.items():
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
         before, rest = text.split(begin)
@@ -183,6 +197,7 @@ def main() -> None:
     """Writes the pages."""
     for language, file in PAGES.items():
         file.write_text(page(file.read_text("utf-8"), language), "utf-8")
+    RELIABILITY.write_text(reliability(RELIABILITY.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

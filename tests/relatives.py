@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reynard import config
-from reynard.bootstrap import CODECS
+from reynard.bootstrap.wiring import CODECS
 from reynard.core import forms
 from reynard.core.channels import Channel
 from reynard.core.chat import encode

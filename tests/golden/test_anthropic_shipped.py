@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reynard import config
-from reynard.bootstrap import CODECS
+from reynard.bootstrap.wiring import CODECS
 from reynard.core import forms
 from reynard.core.catalogue import Catalogue
 from reynard.core.errors import ReynardError

@@ -448,13 +448,17 @@ HEADERS = {
 ENDS = {"openai": "data: [DONE]\n\n", "anthropic": '{"type":"message_stop"}\n\n', "gemini": '"finishReason":"STOP"'}
 
 
-def send(upstream: Upstream, wire: str, behaviour: str, *, stream: bool) -> httpx2.Response:
+ENDING = {"openai": 1, "anthropic": 1, "gemini": 0}
+"""Events of a stream that are its end, and nothing else."""
+
+
+def send(upstream: Upstream, wire: str, behaviour: str, *, stream: bool, timeout_s: float = 5) -> httpx2.Response:
     path, body = ASK[wire]
     model = f"any-model?{behaviour}" if behaviour else "any-model"
     quoted = httpx2.URL("http://x", params={"m": model}).query.decode().removeprefix("m=").replace("+", "%20")
     path = path.format(quoted=quoted, verb="streamGenerateContent?alt=sse" if stream else "generateContent")
     body = {**body, "model": model, "stream": stream} if wire != "gemini" else body
-    return httpx2.post(f"{upstream.url}{path}", json=body, headers=HEADERS)
+    return httpx2.post(f"{upstream.url}{path}", json=body, headers=HEADERS, timeout=timeout_s)
 
 
 @pytest.mark.parametrize("wire", ASK)
@@ -484,6 +488,56 @@ def test_a_fault_is_the_same_fault_in_every_wire(upstream: Upstream, wire: str) 
             with pytest.raises(httpx2.RemoteProtocolError):
                 send(upstream, wire, f"fail.{fault}=1", stream=stream)
     assert send(upstream, wire, "fail.garbage_rate=1", stream=False).text.endswith("###")
+
+
+TOLD: dict[str, dict[str, tuple[int, str]]] = {
+    "openai": {"context_length": (400, "context_length_exceeded"), "content_filter": (400, "content_filter")},
+    "anthropic": {"context_length": (400, "invalid_request_error"), "content_filter": (200, "refusal")},
+    "gemini": {"context_length": (400, "INVALID_ARGUMENT"), "content_filter": (200, "PROHIBITED_CONTENT")},
+}
+
+
+@pytest.mark.parametrize("wire", ASK)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("reason", ["context_length", "content_filter"])
+def test_what_is_wrong_with_a_request_is_told_in_the_wires_own_words(
+    upstream: Upstream, wire: str, reason: str, stream: bool
+) -> None:
+    answer = send(upstream, wire, f"fail.rate=1&fail.reason={reason}", stream=stream)
+    status, word = TOLD[wire][reason]
+    assert (answer.status_code, f'"{word}"' in answer.text) == (status, True)
+    kind = "text/event-stream" if stream and status == 200 else "application/json"
+    assert answer.headers["content-type"] == kind
+
+
+@pytest.mark.parametrize("wire", ASK)
+def test_a_fault_comes_after_the_share_that_it_is_told(upstream: Upstream, wire: str) -> None:
+    whole = send(upstream, wire, "", stream=True).text.count("data: ")
+    ended = [
+        send(upstream, wire, f"fail.no_end_rate=1&fail.after={after}", stream=True).text.count("data: ")
+        for after in (0, 0.25, 0.75, 1)
+    ]
+    assert ended == sorted({*ended})
+    assert (ended[0], whole - ended[-1]) == (0, ENDING[wire])
+
+
+@pytest.mark.parametrize("wire", ASK)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_length_of_an_answer_may_be_a_lie(upstream: Upstream, wire: str, stream: bool) -> None:
+    whole = send(upstream, wire, "", stream=stream).content
+    short = send(upstream, wire, "fail.lie_rate=1&fail.lie=-0.5", stream=stream)
+    assert len(short.content) == int(short.headers["content-length"]) == round(len(whole) / 2)
+    with pytest.raises(httpx2.ReadTimeout):
+        send(upstream, wire, "fail.lie_rate=1", stream=stream, timeout_s=0.2)
+
+
+def test_faults_have_their_turns_for_each_model(upstream: Upstream) -> None:
+    for _ in range(2):  # a new simulation is a new beginning
+        upstream.behave(fail={"rate": 1, "times": 1})
+        assert [send(upstream, wire, "", stream=False).status_code for wire in ("openai", "gemini")] == [500, 200]
+    before = upstream.state()["of_model"]["any-model"]
+    send(upstream, "openai", "", stream=False)
+    assert upstream.state()["of_model"]["any-model"] == before + 1
 
 
 def is_json(text: str) -> bool:

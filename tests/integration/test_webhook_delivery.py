@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from tests.receiver import Post, Receiver, event, is_signed
 
-from reynard.bootstrap import SystemChance
+from reynard.bootstrap.system import SystemChance
 from reynard.core.errors import StoreUnavailable
 from reynard.core.keys import Key
 from reynard.core.task import Status, Task, TaskError, Terms

@@ -13,7 +13,7 @@ from tests.integration.test_answers import wait_for
 from tests.processes import Gateway, Upstream, channel, running, text_request
 from tests.receiver import Receiver, event, is_signed
 
-from reynard.bootstrap import open_store
+from reynard.bootstrap.data_dir import open_store
 from reynard.core.task import Status, Task, Terms
 
 CONFIG = "[webhooks]\nallow_private_networks = true\n"

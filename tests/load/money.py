@@ -6,7 +6,8 @@ from typing import Any
 
 from tests.processes import Gateway
 
-from reynard.bootstrap import SystemChance, SystemClock, new_key, open_store
+from reynard.bootstrap.data_dir import new_key, open_store
+from reynard.bootstrap.system import SystemChance, SystemClock
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry
 

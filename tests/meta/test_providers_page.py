@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from reynard import config
-from reynard.bootstrap import CODECS
+from reynard.bootstrap.wiring import CODECS
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reynard.bootstrap import CODECS
+from reynard.bootstrap.wiring import CODECS
 from reynard.core import forms
 from reynard.core.channels import Carried, Channel, Quirks
 from reynard.core.generation import Generation

@@ -1,4 +1,4 @@
-"""When a changed file of settings is read (`bootstrap.Reload`)."""
+"""When a changed file of settings is read (`bootstrap.serving.Reload`)."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reynard.bootstrap import Reload
+from reynard.bootstrap.serving import Reload
 
 
 class Applied(list[Any]):
@@ -43,7 +43,7 @@ async def test_a_file_is_read_when_it_rests(
         elif not file.exists() or file.read_text() != text:
             file.write_text(text)
 
-    monkeypatch.setattr("reynard.bootstrap.asyncio.sleep", next_look)
+    monkeypatch.setattr("reynard.bootstrap.serving.asyncio.sleep", next_look)
     with pytest.raises(asyncio.CancelledError):
         await Reload(file, file.read_text).watch(found)  # type: ignore[arg-type]
     assert found == applied

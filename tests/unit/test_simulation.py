@@ -148,6 +148,7 @@ FAULTS = [
     ("reset_rate", "reset"),
     ("error_event_rate", "error_event"),
     ("no_end_rate", "no_end"),
+    ("lie_rate", "lie"),
 ]
 
 
@@ -158,13 +159,30 @@ def test_a_fault_comes_below_its_rate_and_not_above(rate: str, fault: str) -> No
 
 
 def test_faults_lie_side_by_side() -> None:
-    fail = Failure(**dict.fromkeys((rate for rate, _ in FAULTS), 0.125))  # type: ignore[arg-type]
-    found = [play(draw=index / 8 + 0.01, fail=fail).fault for index in range(8)]
+    fail = Failure(**dict.fromkeys((rate for rate, _ in FAULTS), 0.1))  # type: ignore[arg-type]
+    found = [play(draw=index / 10 + 0.01, fail=fail).fault for index in range(9)]
     assert found == [*(fault for _, fault in FAULTS), "none"]
 
 
 def test_a_fault_that_is_certain_always_comes() -> None:
     assert {play(draw=draw / 100, fail=Failure(rate=1.0)).fault for draw in range(100)} == {"status"}
+
+
+@pytest.mark.parametrize(
+    ("turns", "failing"),
+    [
+        ({}, [0, 1, 2, 3, 4, 5]),
+        ({"times": 2}, [0, 1]),
+        ({"every": 2}, [0, 2, 4]),
+        ({"every": 3, "times": 1}, [0]),
+        ({"every": 2, "times": 2}, [0, 2]),
+    ],
+)
+def test_faults_have_their_turns(turns: dict[str, Any], failing: list[int]) -> None:
+    simulated = Simulation(tokens=7, fail=Failure(rate=1, **turns))
+    behaved = [simulation.at_turn(simulated, turn) for turn in range(6)]
+    assert [turn for turn, found in enumerate(behaved) if found == simulated] == failing
+    assert {found for found in behaved if found != simulated} <= {Simulation(tokens=7)}
 
 
 def test_usage_is_a_token_a_word() -> None:

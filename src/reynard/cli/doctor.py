@@ -63,7 +63,7 @@ def _findings(config_file: str | None, data: str | None) -> Iterator[Finding]:
 
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:
-    from reynard.bootstrap import STORE_FILE
+    from reynard.bootstrap.data_dir import STORE_FILE
 
     path = Path(settings.server.data_dir)
     try:

@@ -78,7 +78,8 @@ def create(
     Example:
       reynard keys create --name ci --expires 30d --credits 25 --rpm 60
     """
-    from reynard.bootstrap import SystemChance, SystemClock, new_key
+    from reynard.bootstrap.data_dir import new_key
+    from reynard.bootstrap.system import SystemChance, SystemClock
 
     if granted is not None and granted < 0:
         raise click.BadParameter("a new key cannot owe anything", param_hint="--credits")
@@ -252,7 +253,7 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
     Example:
       reynard keys rotate key-0a1b2c3d4e5f
     """
-    from reynard.bootstrap import SystemChance
+    from reynard.bootstrap.system import SystemChance
 
     secret = made.make(SystemChance().below)
     changes = {"digest": made.digest(secret), "hint": made.hint(secret)}

@@ -20,7 +20,7 @@ def serve(host: str | None, port: int | None, demo: bool, config_file: str | Non
     Example:
       reynard serve --port 8080 --demo
     """
-    from reynard import bootstrap
+    from reynard.bootstrap import serving
     from reynard.telemetry import logs
 
     logs.configure()
@@ -28,8 +28,8 @@ def serve(host: str | None, port: int | None, demo: bool, config_file: str | Non
     def load() -> Settings:
         return shared.load(config_file, host=host, port=port, data_dir=data)
 
-    reload = bootstrap.Reload(Path(config_file) if config_file else None, load)
-    shared.run(bootstrap.serve(load(), reload, shared.ENVIRONMENT, demo=demo, ready=_announce))
+    reload = serving.Reload(Path(config_file) if config_file else None, load)
+    shared.run(serving.serve(load(), reload, shared.ENVIRONMENT, demo=demo, ready=_announce))
 
 
 def _announce(address: str, first_key: str | None) -> None:

@@ -37,7 +37,7 @@ class CreditAmount(click.ParamType[int]):
 
 def on_store(config_file: str | None, data: str | None, work: Callable[[Store], Awaitable[T]]) -> T:
     """What `work` gives, with the store of the settings open."""
-    from reynard.bootstrap import open_store
+    from reynard.bootstrap.data_dir import open_store
 
     async def worked() -> T:
         store = open_store(Path(shared.load(config_file, data_dir=data).server.data_dir))

@@ -136,7 +136,7 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
 
 
 def _show_secrets(key: Any, key_id: str, as_json: bool, config_file: str | None, data: str | None) -> None:
-    from reynard.bootstrap import open_master
+    from reynard.bootstrap.data_dir import open_master
     from reynard.engine.webhooks import secrets_of
 
     if key is None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from reynard.core.chat import (
     Answer,
@@ -85,15 +86,21 @@ WORDS: Final = [
 
 Rate = Annotated[float, Meta(ge=0, le=1)]
 Milliseconds = Annotated[float, Meta(ge=0)]
+Reason = Literal["failure", "context_length", "content_filter"]
 
 
 class Failure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes wrong, and for which share of the requests.
 
-    `status` with `rate`: the share answered with that status (and `retry_after_s`, if given). The other rates: a stream
-    or body cut after half, a stall after half, a chunk that is no JSON, a connection reset before any answer,
-    an error event after half of a stream, and an end without its terminal mark.
-    `slow_bytes`: the body comes a byte at a time, that many milliseconds apart.
+    `status` with `rate`: the share answered with that status (and `retry_after_s`, if given), or for a `reason` of the
+    request's own, as the provider tells that one. The other rates: a stream or body that is cut, one that stalls, a
+    chunk that is no JSON, a connection reset before any answer, an error event in a stream (an error in place of a
+    body), a stream that ends without its terminal mark, and a content-length that is none: `lie` is by how much, as a
+    share of the true one. All but the reset come `after` that share of the answer.
+    `slow_bytes_ms`: the body comes a byte at a time, that many milliseconds apart.
+
+    Of the requests to a model only each `every`-th one fails, beginning with the first, and only `times` of them; 0 is
+    no end of it.
     """
 
     status: Annotated[int, Meta(ge=400, le=599)] = 500
@@ -105,6 +112,12 @@ class Failure(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reset_rate: Rate = 0.0
     error_event_rate: Rate = 0.0
     no_end_rate: Rate = 0.0
+    lie_rate: Rate = 0.0
+    lie: Annotated[float, Meta(ge=-1, le=1)] = 0.5
+    after: Rate = 0.5
+    reason: Reason = "failure"
+    times: Annotated[int, Meta(ge=0)] = 0
+    every: Annotated[int, Meta(ge=1)] = 1
     slow_bytes_ms: Milliseconds = 0.0
 
 
@@ -119,7 +132,7 @@ class Simulation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fail: Failure = Failure()
 
 
-Fault = Literal["none", "status", "cut", "stall", "garbage", "reset", "error_event", "no_end"]
+Fault = Literal["none", "status", "cut", "stall", "garbage", "reset", "error_event", "no_end", "lie"]
 
 
 class Script(Struct, frozen=True, kw_only=True):
@@ -131,6 +144,13 @@ class Script(Struct, frozen=True, kw_only=True):
     finish_reason: str
     prompt_tokens: int
     fault: Fault
+
+
+def at_turn(simulation: Simulation, turn: int) -> Simulation:
+    """How the model behaves to the request with that number, counted from 0: faults have their turns."""
+    fail = simulation.fail
+    is_due = turn % fail.every == 0 and (not fail.times or turn // fail.every < fail.times)
+    return simulation if is_due else replace(simulation, fail=Failure())
 
 
 def script(generation: Generation, simulation: Simulation, draw: float) -> Script:
@@ -263,6 +283,7 @@ def _fault(fail: Failure, draw: float) -> Fault:
         ("reset", fail.reset_rate),
         ("error_event", fail.error_event_rate),
         ("no_end", fail.no_end_rate),
+        ("lie", fail.lie_rate),
     )
     edge = 0.0
     for fault, share in shares:

@@ -88,6 +88,8 @@ class Engine:
         """Begins to work on what is pending, and to take up what a dead worker left."""
         await self._admission.start()
         await self._worker.start()
+        self.files.start()
+        self.webhooks.start()
 
     async def stop(self, grace_s: float) -> None:
         """Lets what runs come to its end for `grace_s`; then cuts the sync calls, and gives the tasks back. Once."""

@@ -4,6 +4,7 @@ With it `--demo` shows every model of the catalogue with no key and no network, 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -59,14 +60,17 @@ class SimulatedTransport:
     def __init__(self, simulated: Simulation, chance: Chance) -> None:
         self._simulation = simulated
         self._chance = chance
+        self._turns: Counter[str] = Counter()  # by model: those of the channel
 
     @asynccontextmanager
     async def send(self, request: WireRequest) -> AsyncIterator[SimulatedResponse]:
         """Plays the script for this request."""
         generation = _requests.decode(request.body)
-        played = simulation.script(generation, self._simulation, self._chance.uniform())
-        spoken = playback.openai(played, model=generation.model, stream=request.stream)
-        playing = steps(played, self._simulation, spoken)
+        simulated = simulation.at_turn(self._simulation, self._turns[generation.model])
+        self._turns[generation.model] += 1
+        played = simulation.script(generation, simulated, self._chance.uniform())
+        spoken = playback.openai(played, simulated.fail, model=generation.model, stream=request.stream)
+        playing = steps(played, simulated, spoken)
         for step in playing:
             if isinstance(step, Head):
                 yield SimulatedResponse(step, playing)

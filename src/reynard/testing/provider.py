@@ -1,6 +1,7 @@
 """The checking upstream without its sockets: which wire a request speaks, whether it would be taken, what is played."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -18,6 +19,7 @@ from reynard.testing.wires.gemini_files import Files, Reply, state_of
 
 WIRES: Final[dict[str, Wire]] = {"openai": openai, "anthropic": anthropic, "gemini": gemini}
 MOST_REMEMBERED: Final = 1_000
+MOST_MODELS: Final = 10_000
 MOST_BODIES: Final = 64
 MOST_BODY_BYTES: Final = 128 * 1024 * 1024
 LONGEST_INSTANT: Final = 64 * 1024
@@ -60,6 +62,7 @@ class State(Struct):
     """What the upstream has seen. `cut`: answers whose client closed the connection before their end.
 
     `bodies` are those of the last requests, taken or not, `seen` the last ones that were taken, newest last.
+    `of_model`: how many were taken, by the model's name without the behaviour behind it.
     """
 
     requests: int = 0
@@ -70,6 +73,7 @@ class State(Struct):
     bodies: list[msgspec.Raw] = []
     seen: list[Seen] = []
     files: list[SeenFile] = []
+    of_model: dict[str, int] = {}
 
 
 class Played(Struct, frozen=True):
@@ -90,6 +94,7 @@ class Provider:
         self.state = State()
         self.files = Files()
         self.instant: dict[InstantKey, tuple[bytes, Seen]] = {}  # whole answers, head and all
+        self._turns: Counter[str] = Counter()
         self._bodies: list[bytes] = []
         self._body_bytes = 0
 
@@ -131,8 +136,9 @@ class Provider:
             raise Denied(wire, refused) from None
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise Denied(wire, Refused(str(error) or "the body nests too deeply")) from None
+        simulated = simulation.at_turn(simulated, self._turn(asked.model))
         played = simulation.script(asked.generation, simulated, random.random())  # noqa: S311
-        spoken = wire.spoken(asked, played, simulated.fail.status)
+        spoken = wire.spoken(asked, played, simulated.fail)
         fixed = simulated.fail == NO_FAULT and not simulated.first_token_ms and not simulated.tokens_per_s
         kept = fixed and len(request.body) <= LONGEST_INSTANT and all(item.uri is None for item in asked.media)
         seen = _seen(asked, route)
@@ -167,6 +173,7 @@ class Provider:
         """From now on; what was refused before is forgotten."""
         self.simulation = simulated
         self.instant.clear()
+        self._turns.clear()
         self.state.refused.clear()
 
     def shown(self) -> bytes:
@@ -178,7 +185,17 @@ class Provider:
         ]
         return msgspec.json.encode(self.state)
 
+    def _turn(self, model: str) -> int:
+        """How many requests for the model came before, since it behaves as it does."""
+        turn = self._turns[model]
+        if turn or len(self._turns) < MOST_MODELS:
+            self._turns[model] += 1
+        return turn
+
     def _saw(self, seen: Seen) -> None:
+        of_model = self.state.of_model
+        if seen.model in of_model or len(of_model) < MOST_MODELS:
+            of_model[seen.model] = of_model.get(seen.model, 0) + 1
         self.state.seen.append(seen)
         del self.state.seen[:-MOST_BODIES]
 

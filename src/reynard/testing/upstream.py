@@ -143,7 +143,8 @@ class Connection(asyncio.Protocol):
                     case Stall():
                         await asyncio.Event().wait()
                     case Cut():
-                        self._transport.abort()
+                        # what was sent of an answer arrives: a reset would take it along
+                        (self._transport.abort if head is None else self._transport.close)()
                         return
                     case _:
                         self._transport.write(_wire(step, head))
@@ -182,10 +183,8 @@ def _head(head: Head, headers: Iterable[tuple[str, str]] = ()) -> bytes:
     lines += [f"{name}: {value}".encode("latin-1") for name, value in headers]
     if head.retry_after_s is not None:
         lines.append(b"retry-after: %g" % head.retry_after_s)
-    if head.length is None:
-        lines += [b"content-type: text/event-stream", b"transfer-encoding: chunked"]
-    else:
-        lines += [b"content-type: application/json", b"content-length: %d" % head.length]
+    lines.append(b"content-type: text/event-stream" if head.stream else b"content-type: application/json")
+    lines.append(b"transfer-encoding: chunked" if head.length is None else b"content-length: %d" % head.length)
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 

@@ -12,7 +12,7 @@ from reynard.core import simulation
 from reynard.core.formats import Kind
 from reynard.core.generation import Generation
 from reynard.core.playback import Spoken
-from reynard.core.simulation import Script
+from reynard.core.simulation import Failure, Script
 from reynard.testing.wires import anthropic_rules, exchange
 from reynard.testing.wires.anthropic_body import (
     NEWEST,
@@ -213,9 +213,9 @@ def _content(said: str | Iterable[Block], media: Iterator[Received]) -> str | tu
     )
 
 
-def spoken(asked: Asked, played: Script, status: int) -> Spoken:
+def spoken(asked: Asked, played: Script, fail: Failure) -> Spoken:
     """See `Wire`."""
-    failed = error(status, "simulated failure")
+    failed = _failed(asked, played, fail)
     if not asked.stream:
         message = {**_opening(asked, played), "content": _blocks(asked, played), **_stop(played)}
         return Spoken(failed=failed, whole=msgspec.json.encode({**message, "usage": _usage(played)}))
@@ -226,6 +226,29 @@ def spoken(asked: Asked, played: Script, status: int) -> Spoken:
         error_event=_event({"type": "error", "error": {"type": "overloaded_error", "message": "simulated failure"}}),
         garbage=b'event: content_block_delta\ndata: {"type": "content_block_delta", "del\n\n',
     )
+
+
+def _failed(asked: Asked, played: Script, fail: Failure) -> tuple[int, bytes]:
+    """A prompt that is too long has no type of its own; a refusal is an answer, with a stop reason of its own:
+    https://platform.claude.com/docs/en/test-and-evaluate/strengthen-guardrails/handle-streaming-refusals.
+    """
+    match fail.reason:
+        case "failure":
+            return fail.status, error(fail.status, "simulated failure")
+        case "context_length":
+            return 400, error(400, "prompt is too long: 208310 tokens > 200000 maximum")
+    refused = {"stop_reason": "refusal", "stop_sequence": None}
+    if not asked.stream:
+        message = {**_opening(asked, played), "content": [], **refused, "usage": _usage(played)}
+        return 200, msgspec.json.encode(message)
+    usage = _usage(played)
+    opened = {**_opening(asked, played), "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+    told: list[core.Json] = [
+        {"type": "message_start", "message": opened},
+        {"type": "message_delta", "delta": refused, "usage": usage},
+        {"type": "message_stop"},
+    ]
+    return 200, b"".join(map(_event, told))
 
 
 def error(status: int, reason: str, code: str | None = None) -> bytes:

@@ -22,7 +22,7 @@ from reynard.core.messages import (
     VideoBlock,
 )
 from reynard.core.playback import Spoken
-from reynard.core.simulation import Script
+from reynard.core.simulation import Failure, Script
 
 SSE: Final = b"data: %b\n\n"
 
@@ -139,8 +139,8 @@ class Wire(Protocol):
         """What is asked. Raises `Refused`, or `msgspec.DecodeError` for a body that does not fit."""
         ...
 
-    def spoken(self, asked: Asked, played: Script, status: int) -> Spoken:
-        """The script in this wire's words; `status` is that of a failing answer."""
+    def spoken(self, asked: Asked, played: Script, fail: Failure) -> Spoken:
+        """The script in this wire's words, and `fail` as it would be told."""
         ...
 
     def error(self, status: int, reason: str, code: str | None = None) -> bytes:

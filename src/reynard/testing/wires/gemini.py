@@ -11,7 +11,7 @@ from reynard.core import messages as core
 from reynard.core import simulation
 from reynard.core.generation import Generation
 from reynard.core.playback import Spoken
-from reynard.core.simulation import Script
+from reynard.core.simulation import Failure, Script
 from reynard.testing.wires import exchange, gemini_rules, google_json
 from reynard.testing.wires.exchange import (
     SSE,
@@ -246,9 +246,9 @@ def _messages(content: Content, media: Iterator[Received]) -> list[core.Message]
     return [core.UserMessage(content=tuple(blocks)), *said] if blocks else said
 
 
-def spoken(asked: Asked, played: Script, status: int) -> Spoken:
+def spoken(asked: Asked, played: Script, fail: Failure) -> Spoken:
     """See `Wire`."""
-    failed = error(status, "simulated failure")
+    failed = _failed(asked, played, fail)
     if not asked.stream:
         return Spoken(failed=failed, whole=msgspec.json.encode(_whole(asked, played)))
     return Spoken(
@@ -257,6 +257,28 @@ def spoken(asked: Asked, played: Script, status: int) -> Spoken:
         error_event=SSE % error(503, "simulated failure"),
         garbage=b'data: {"candidates": [{"content": {"par\n\n',
     )
+
+
+def _failed(asked: Asked, played: Script, fail: Failure) -> tuple[int, bytes]:
+    """A prompt that is too long is an argument that is not valid; one that is blocked is answered, with no candidate:
+    https://ai.google.dev/api/generate-content#PromptFeedback.
+    """
+    match fail.reason:
+        case "failure":
+            return fail.status, error(fail.status, "simulated failure")
+        case "context_length":
+            reason = "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."
+            return 400, error(400, reason)
+    counted = {"promptTokenCount": played.prompt_tokens, "totalTokenCount": played.prompt_tokens}
+    blocked = msgspec.json.encode(
+        {
+            "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+            "usageMetadata": counted,
+            "modelVersion": asked.model,
+            "responseId": asked.id,
+        }
+    )
+    return 200, SSE % blocked if asked.stream else blocked
 
 
 def error(status: int, reason: str, code: str | None = None) -> bytes:

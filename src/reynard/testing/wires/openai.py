@@ -16,7 +16,7 @@ from reynard.core.generation import Generation
 from reynard.core.media import as_said, sources
 from reynard.core.messages import Json
 from reynard.core.playback import Spoken
-from reynard.core.simulation import Script
+from reynard.core.simulation import Failure, Script
 from reynard.testing.wires.exchange import (
     Asked,
     Received,
@@ -92,9 +92,9 @@ def read(request: Request, route: Route, files: Mapping[str, StoredFile]) -> Ask
     )
 
 
-def spoken(asked: Asked, played: Script, status: int) -> Spoken:
+def spoken(asked: Asked, played: Script, fail: Failure) -> Spoken:
     """See `Wire`."""
-    return playback.openai(played, model=asked.model, stream=asked.stream)
+    return playback.openai(played, fail, model=asked.model, stream=asked.stream)
 
 
 def error(status: int, reason: str, code: str | None = None) -> bytes:
