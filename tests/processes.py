@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, Protocol
 
 import httpx2
 
@@ -25,19 +25,41 @@ FORGIVING = (
 """For a channel of which each test begins as if no other had been; what it remembers is shown in test_channels."""
 
 
+class Ended(AssertionError):
+    """A process that was gone before it listened."""
+
+    def __init__(self, code: int, log: str) -> None:
+        super().__init__(f"it ended: {log}")
+        self.code = code
+
+
+class Spawned(Protocol):
+    """As much of `subprocess.Popen` as is used here."""
+
+    pid: int
+    stdout: IO[str] | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+
+
 class Process:
     """A server that prints where it listens."""
 
     def __init__(self, command: list[str], log: Path) -> None:
         self._log = log.open("ab")
+        self.popen = self._spawn(command)
+        self.said: list[str] = []
+        self.url = self._listening()
+
+    def _spawn(self, command: list[str]) -> Spawned:
         environment = {
             k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("REYNARD")
         }
-        self.popen = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment
         )
-        self.said: list[str] = []
-        self.url = self._listening()
 
     def _listening(self) -> str:
         assert self.popen.stdout is not None
@@ -45,8 +67,7 @@ class Process:
             self.said.append(line.strip())
             if line.startswith("listening on "):
                 return line.split()[-1]
-        self.close()
-        raise AssertionError(f"it ended: {Path(str(self._log.name)).read_text()}")
+        raise Ended(self.close(), Path(str(self._log.name)).read_text())
 
     def kill(self) -> None:
         """As the kernel does it."""
@@ -79,11 +100,11 @@ class Upstream(Process):
         super().__init__(["reynard.testing.upstream", "--key", key], folder / "upstream.log")
 
     def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = httpx2.get(f"{self.url}/_state").json()
+        state: dict[str, Any] = httpx2.get(f"{self.url}/_state", verify=False).json()
         return state
 
     def behave(self, **simulation: Any) -> None:
-        httpx2.put(f"{self.url}/_simulation", content=json.dumps(simulation))
+        httpx2.put(f"{self.url}/_simulation", content=json.dumps(simulation), verify=False)
 
 
 class Gateway(Process):

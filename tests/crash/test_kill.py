@@ -2,15 +2,16 @@
 
 import json
 import random
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
+from tests.crash.load import Rounds
 from tests.integration.test_answers import submit, wait_for
 from tests.processes import Gateway, Upstream, channel, events, running, text_of, text_request
+from tests.receiver import Receiver
 
 TASKS = 200
 SLOW = {"tokens": 40, "tokens_per_s": 20}  # two seconds each
@@ -81,58 +82,14 @@ def read_some(client: httpx2.Client, path: str, count: int) -> list[str]:
     raise AssertionError(text)
 
 
-def test_an_answered_submit_survives_a_kill_at_any_moment(folder: Path, upstream: Upstream) -> None:
-    upstream.behave(first_token_ms=5)
-    rounds(folder, upstream, 4)
+def test_kills_at_random_moments_under_load(folder: Path, upstream: Upstream, receiver: Receiver) -> None:
+    Rounds(folder, upstream, receiver, seed=random.randrange(1_000_000)).run(10)
 
 
 @pytest.mark.proof
-def test_an_answered_submit_survives_hundreds_of_kills(folder: Path, upstream: Upstream) -> None:
-    upstream.behave(first_token_ms=5)
-    rounds(folder, upstream, 200)
-
-
-def rounds(folder: Path, upstream: Upstream, count: int) -> None:
-    """Submits as fast as it can, kills at a random moment, starts again; in the end every answered task has ended."""
-    answered: list[str] = []
-    for turn in range(count):
-        gateway = start(folder, upstream)
-        with running(gateway), gateway.client() as client, ThreadPoolExecutor(8) as pool:
-            until = time.monotonic() + random.Random(turn).uniform(0.05, 0.6)
-            workers = [pool.submit(keep_submitting, client, answered, until + 5) for _ in range(8)]
-            while time.monotonic() < until:
-                time.sleep(0.005)
-            gateway.kill()
-            for worker in workers:
-                worker.result()
-    with running(start(folder, upstream)) as gateway, gateway.client() as client:
-        ended = all_ended(client, answered)
-        assert {task["status"] for task in ended.values()} == {"completed"}
-        assert len(ended) == len(answered) > count
-
-
-def keep_submitting(client: httpx2.Client, answered: list[str], until: float) -> None:
-    while time.monotonic() < until:
-        try:
-            answered.append(submit(client, text_request()).json()["id"])
-        except httpx2.HTTPError:
-            return  # the gateway is dead: what was not answered is not promised
-
-
-def test_a_sync_stream_that_was_open_is_told_as_failed(folder: Path, upstream: Upstream) -> None:
-    upstream.behave(**SLOW)
-    gateway = start(folder, upstream)
-    request = text_request(sync=True, stream=True)
-    with (
-        running(gateway),
-        gateway.client() as client,
-        client.stream("POST", "/v1/llm/generations", json=request) as response,
-    ):
-        task_id = response.headers["x-task-id"]
-        gateway.kill()
-    with running(start(folder, upstream)) as gateway, gateway.client() as client:
-        [task] = all_ended(client, [task_id]).values()
-        assert task["error"]["code"] == "server_restarted"  # type: ignore[index]
+@pytest.mark.timeout(7200)
+def test_five_hundred_kills_at_random_moments_under_load(folder: Path, upstream: Upstream, receiver: Receiver) -> None:
+    Rounds(folder, upstream, receiver, seed=random.randrange(1_000_000)).run(500)
 
 
 def test_a_response_that_was_read_tells_its_end_behind_what_was_read(folder: Path, upstream: Upstream) -> None:
