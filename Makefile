@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
+SOAK_S ?= 1800
+SOAK_CSV ?= $(or $(TMPDIR),/tmp)/reynard-soak.csv
 
-.PHONY: serve test test-integration test-rest check proof bench docs format lock clean
+.PHONY: serve test test-integration test-rest check proof soak bench docs format lock clean
 
 serve: $(VENV)/serve.stamp
 	$(BIN)/reynard serve --port $(PORT)
@@ -21,6 +23,11 @@ test-rest: $(VENV)/test.stamp
 
 proof: $(VENV)/test.stamp
 	$(BIN)/pytest -m proof
+
+# The longest of the proofs alone, and the picture of what it saw.
+soak: $(VENV)/test.stamp
+	SOAK_S=$(SOAK_S) SOAK_CSV=$(SOAK_CSV) $(BIN)/pytest -m proof -s tests/load/test_soak.py
+	$(BIN)/python -m tests.load.chart $(SOAK_CSV) docs/pictures/soak.svg
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff format --check .

@@ -58,6 +58,18 @@ async def test_one_that_takes_nothing_is_cut_off(served: tuple[App, socket.socke
     await asyncio.wait_for(served[0].gone.wait(), 10)
 
 
+async def test_the_kernel_keeps_nothing_for_one_that_was_cut_off(served: tuple[App, socket.socket]) -> None:
+    app, client = served
+    await asyncio.wait_for(app.gone.wait(), 10)
+
+    async def read() -> None:
+        while await asyncio.get_running_loop().sock_recv(client, 65_536):
+            pass
+
+    with pytest.raises(ConnectionResetError):
+        await asyncio.wait_for(read(), 10)
+
+
 async def test_one_that_reads_on_is_not(served: tuple[App, socket.socket]) -> None:
     app, client = served
     loop = asyncio.get_running_loop()

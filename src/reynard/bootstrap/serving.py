@@ -107,13 +107,14 @@ class Reload:
             log.info("models and channels are loaded anew")
 
     async def watch(self, wiring: Wiring) -> None:
-        """Looks at the file once a second."""
-        seen = self._stamp()
+        """Looks at the file once a second; one that changes between two looks may be half written, and waits."""
+        applied = seen = self._stamp()
         while self._file is not None:
             await asyncio.sleep(1)
             stamp = self._stamp()
-            if stamp != seen and stamp is not None:
+            if stamp == seen and stamp != applied and stamp is not None:
                 self.now(wiring)
+                applied = stamp
             seen = stamp
 
     def _stamp(self) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import socket
+import struct
 import sys
 import termios
 from collections.abc import Generator
@@ -34,6 +35,7 @@ CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for e
 HEAD_TIMEOUT_S: Final = 20
 KEEP_ALIVE_S: Final = 75
 UNREAD_S: Final = 300  # a client that takes nothing at all for so long is gone, or means no good
+AT_ONCE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time (socket(7))
 GRACE_S: Final = 2  # to say goodbye to those whose calls were cut
 BACKLOG: Final = 2048
 
@@ -145,7 +147,13 @@ class Protocol(HttpToolsProtocol):
         if self._waiting_bytes() < self._unread:
             self._watch_reader()
         else:
-            self.transport.abort()
+            self._reset()
+
+    def _reset(self) -> None:
+        """Closes so that the kernel lets go, too: else it keeps what it has for the client, and tries for minutes."""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        self.transport.abort()
 
     def _waiting_bytes(self) -> int:
         """What is here, and what the kernel holds for the client: it takes megabytes, and asks for more rarely."""
