@@ -7,6 +7,7 @@ import pytest
 
 from reynard.core.ledger import Account
 from reynard.storage.sqlite import SQLiteStore, audit
+from reynard.storage.sqlite.readers import opened
 from reynard.testing.conformance.accounts import AccountsConformance, grant, make_every_kind
 
 ONE, TWO, THREE = (f"task-llm-{number:08d}" for number in (1, 2, 3))
@@ -143,7 +144,7 @@ async def test_a_ledger_longer_than_a_step_is_added_up_whole(
 async def test_an_audit_sees_one_moment_while_others_write(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit, "STEP", 1)
     await make_every_kind(store)
-    connection = store._opened()
+    connection = opened(store._path)
     writing = sqlite3.connect(connection.execute("PRAGMA database_list").fetchone()[2], isolation_level=None)
 
     def told(done: int, of: int) -> None:

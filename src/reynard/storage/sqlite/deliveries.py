@@ -6,6 +6,7 @@ import msgspec
 
 from reynard.core.webhooks import Delivery, Try
 from reynard.ports.store import DeliveryFilter, DeliveryPage
+from reynard.storage.sqlite import lists
 from reynard.storage.sqlite.rows import Row, Rows
 
 
@@ -52,8 +53,9 @@ class DeliveryRows(Rows):
 
     async def list_deliveries(self, wanted: DeliveryFilter) -> DeliveryPage:
         """See the port."""
-        name = "list_all_deliveries" if wanted.key_id is None else "list_deliveries"
-        found = [_delivery(row) for row in self._rows(name, msgspec.structs.asdict(wanted))]
+        sql = self._sql["list_deliveries"].format(**lists.deliveries(wanted)._asdict())
+        rows = await self._listed(wanted.key_id or "", sql, msgspec.structs.asdict(wanted))
+        found = [_delivery(row) for row in rows]
         return DeliveryPage(found[: wanted.limit], has_more=len(found) > wanted.limit)
 
 

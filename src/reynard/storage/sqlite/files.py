@@ -26,7 +26,7 @@ class FileRows(Rows):
     async def list_files(self, key_id: str, after: str | None, limit: int) -> FilePage:
         """See the port."""
         wanted = {"key_id": key_id, "after": after, "limit": limit}
-        found = [_file(row) for row in self._rows("list_files", wanted)]
+        found = [_file(row) for row in await self._listed(key_id, self._sql["list_files"], wanted)]
         return FilePage(found[:limit], has_more=len(found) > limit)
 
     async def delete_file(self, file_id: str) -> bool:

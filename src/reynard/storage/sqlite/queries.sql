@@ -21,18 +21,18 @@ SELECT id, key_id, model, form, sync, stream, status, attempt, version, created,
  WHERE id = ?;
 
 -- name: list_tasks
+-- Source and conditions: of `lists`.
 SELECT id, key_id, model, form, sync, stream, status, attempt, version, created, started, ended, owner, read, error,
        deadline, terms, reserved, bill, result
-  FROM tasks
+  FROM {source}
  WHERE key_id = :key_id
    AND seq < coalesce((SELECT seq FROM tasks WHERE id = :after AND key_id = :key_id), 9223372036854775807)
-   AND (:status IS NULL OR status = :status
-        OR (:status = 'processing' AND status = 'pending' AND started IS NOT NULL))
-   AND NOT (coalesce(:status, '') = 'pending' AND started IS NOT NULL)
-   AND (:model IS NULL OR model = :model)
-   AND (:created_after IS NULL OR created > :created_after)
+   AND {conditions}
  ORDER BY seq DESC
  LIMIT :limit + 1;
+
+-- name: arrival
+SELECT seq, created FROM tasks WHERE seq >= ? ORDER BY seq LIMIT 1;
 
 -- name: claim_tasks
 -- `line` is a queue that gives its least turn first, and takes in a key's next task when it gives out the one before:
@@ -246,21 +246,10 @@ SELECT id, task_id, key_id, url, created, due, state, attempt FROM deliveries WH
 SELECT at, status, error, took_ms FROM delivery_log WHERE delivery_id = ? ORDER BY seq DESC LIMIT ?;
 
 -- name: list_deliveries
+-- Source and conditions: of `lists`.
 SELECT id, task_id, key_id, url, created, due, state, attempt
-  FROM deliveries
- WHERE key_id = :key_id
-   AND (:task_id IS NULL OR task_id = :task_id)
-   AND (:state IS NULL OR state = :state)
-   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
- ORDER BY created DESC, id DESC
- LIMIT :limit + 1;
-
--- name: list_all_deliveries
-SELECT id, task_id, key_id, url, created, due, state, attempt
-  FROM deliveries
- WHERE (:task_id IS NULL OR task_id = :task_id)
-   AND (:state IS NULL OR state = :state)
-   AND (:after IS NULL OR (created, id) < (SELECT created, id FROM deliveries WHERE id = :after))
+  FROM {source}
+ WHERE {conditions}
  ORDER BY created DESC, id DESC
  LIMIT :limit + 1;
 

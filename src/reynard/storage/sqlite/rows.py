@@ -2,20 +2,25 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from reynard.core.errors import StoreUnavailable
+from reynard.storage.sqlite.readers import Readers
 from reynard.storage.sqlite.writer import Writer
 
 Row = tuple[Any, ...]
 
 
 class Rows:
-    """A part of the store. Reads are point look-ups of microseconds; writes go through the writer thread."""
+    """A part of the store. Reads here are point look-ups of microseconds; lists and reports go to the readers, writes
+    through the writer thread."""
 
+    _path: Path
     _sql: Mapping[str, str]
     _writer: Writer
     _reading: sqlite3.Connection
+    _readers: Readers
 
     def _rows(self, name: str, parameters: Any) -> Iterator[Row]:
         try:
@@ -29,3 +34,7 @@ class Rows:
     def _value(self, name: str) -> Any:
         """The one value of a statement that always has a row."""
         return next(self._rows(name, ()))[0]
+
+    async def _listed(self, key_id: str, sql: str, parameters: Any) -> list[Row]:
+        """The rows of a list, for a key; "" stands for the operator."""
+        return await self._readers.run(key_id, lambda connection: connection.execute(sql, parameters).fetchall())

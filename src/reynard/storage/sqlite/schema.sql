@@ -32,6 +32,8 @@ CREATE INDEX tasks_processing ON tasks (key_id, owner, status) WHERE status = 'p
 CREATE INDEX tasks_overdue ON tasks (deadline) WHERE status = 'pending' AND deadline IS NOT NULL;
 CREATE INDEX tasks_ended ON tasks (ended) WHERE ended IS NOT NULL;
 CREATE INDEX tasks_with_result ON tasks (ended) WHERE result IS NOT NULL;
+CREATE INDEX tasks_of_model ON tasks (key_id, model, seq);
+CREATE INDEX tasks_broken ON tasks (key_id, status, seq) WHERE status IN ('failed', 'cancelled');
 
 CREATE TABLE workers (
     id          TEXT PRIMARY KEY,
@@ -166,6 +168,7 @@ CREATE TABLE deliveries (                      -- webhooks: an outbox, written w
 
 CREATE INDEX deliveries_due ON deliveries (due) WHERE state = 'pending';
 CREATE INDEX deliveries_of_key ON deliveries (key_id, created);
+CREATE INDEX deliveries_failed ON deliveries (key_id, created) WHERE state = 'failed';
 
 CREATE TABLE delivery_log (
     seq         INTEGER PRIMARY KEY,

@@ -1,6 +1,7 @@
 """`ports.store.Store` on one SQLite file. Reads are point look-ups of microseconds, and run where they are asked;
 writes go through the writer thread."""
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from reynard.storage.sqlite.chunks import StreamRows
 from reynard.storage.sqlite.deliveries import DeliveryRows
 from reynard.storage.sqlite.files import FileRows
 from reynard.storage.sqlite.ledger import LedgerRows
+from reynard.storage.sqlite.readers import Readers
 from reynard.storage.sqlite.retention import RetentionRows
 from reynard.storage.sqlite.tasks import TaskRows
 from reynard.storage.sqlite.writer import Writer
@@ -44,6 +46,8 @@ class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows, DeliveryRows, Str
         self._writer = Writer(writing, busy_timeout_s)
         self._reading = _connect(path, min(busy_timeout_s, READ_TIMEOUT_S))
         self._reading.execute("PRAGMA query_only = ON")
+        self._path = path
+        self._readers = Readers(path)
 
     def observe(self, observer: Observer) -> None:
         """From here on, `observer` is told of every transaction."""
@@ -56,6 +60,7 @@ class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows, DeliveryRows, Str
 
     async def close(self) -> None:
         """See the port."""
+        await asyncio.to_thread(self._readers.close)
         await self._writer.close()
         self._reading.close()
 

@@ -1,7 +1,8 @@
 """The tasks of the SQLite store, with all that is kept in the same commit as their start and their end."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Final
 
 import msgspec
@@ -12,6 +13,7 @@ from reynard.core.ledger import at_end, at_start
 from reynard.core.task import NO_TERMS, Attempt, Bill, Status, Task, TaskError, Terms
 from reynard.core.webhooks import delivery_of
 from reynard.ports.store import TaskFilter, TaskPage
+from reynard.storage.sqlite import lists
 from reynard.storage.sqlite.ledger import add_usage, check_funds, post
 from reynard.storage.sqlite.rows import Row, Rows
 
@@ -111,14 +113,16 @@ class TaskRows(Rows):
 
     async def list_tasks(self, wanted: TaskFilter) -> TaskPage:
         """See the port."""
-        found: list[tuple[Task, bytes | None]] = []
-        size = 0
-        for row in self._rows("list_tasks", msgspec.structs.asdict(wanted)):
-            size += len(row[RESULT] or b"")
-            if len(found) == wanted.limit or (found and size > MOST_LISTED_BYTES):
-                return TaskPage(found, has_more=True)
-            found.append((_task(row), row[RESULT]))
-        return TaskPage(found, has_more=False)
+        sql = self._sql["list_tasks"].format(**lists.tasks(wanted)._asdict())
+        asked = msgspec.structs.asdict(wanted)
+
+        def listed(connection: sqlite3.Connection) -> TaskPage:
+            if wanted.created_after is not None:
+                asked["least"] = lists.least(connection, self._sql["arrival"], wanted.created_after)
+            with closing(connection.execute(sql, asked)) as rows:
+                return _page(rows, wanted.limit)
+
+        return await self._readers.run(wanted.key_id, listed)
 
     async def claim(self, owner: str, limit: int, max_bytes: int, now: float) -> list[tuple[Task, Generation | None]]:
         """See the port."""
@@ -159,6 +163,17 @@ class TaskRows(Rows):
     async def unfinished(self) -> Mapping[str, int]:
         """See the port."""
         return dict(self._rows("unfinished", ()))
+
+
+def _page(rows: Iterable[Row], limit: int) -> TaskPage:
+    found: list[tuple[Task, bytes | None]] = []
+    size = 0
+    for row in rows:
+        size += len(row[RESULT] or b"")
+        if len(found) == limit or (found and size > MOST_LISTED_BYTES):
+            return TaskPage(found, has_more=True)
+        found.append((_task(row), row[RESULT]))
+    return TaskPage(found, has_more=False)
 
 
 def _task(row: Row) -> Task:
