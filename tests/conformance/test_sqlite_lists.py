@@ -75,7 +75,7 @@ def plan(sql: str, asked: Any) -> str:
             "tasks USING INDEX tasks_broken (key_id=? AND status=? AND seq<?)",
         ),
         ({"status": Status.PENDING}, "tasks USING INDEX tasks_pending (key_id=? AND seq<?)"),
-        ({"status": Status.PROCESSING}, "tasks USING INTEGER PRIMARY KEY (rowid=?)"),
+        ({"status": Status.PROCESSING}, "tasks USING INDEX tasks_of_key (key_id=? AND seq=? AND rowid<?)"),
     ],
 )
 def test_every_list_of_tasks_is_found_by_an_index(given: dict[str, Any], index: str) -> None:
