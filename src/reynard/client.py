@@ -4,6 +4,7 @@ import datetime
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import wreq
@@ -15,6 +16,8 @@ CONNECT_TIMEOUT_S = 10
 class Refused(Exception):
     """The gateway answered with an error."""
 
+    exit_code = 3
+
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -25,11 +28,17 @@ class Unreachable(Exception):
     """No gateway answers at the address."""
 
 
+class BadAddress(Exception):
+    """It is no address of HTTP."""
+
+    exit_code = 2
+
+
 class Client:
-    """One gateway, one key."""
+    """One gateway, one key. Raises `BadAddress`."""
 
     def __init__(self, url: str, key: str) -> None:
-        self._url = url.rstrip("/")
+        self._url = _checked(url)
         self._key = {"authorization": f"Bearer {key}"}
         self._pool = wreq.Client(
             dns_options=DnsOptions(system_dns=True),
@@ -85,6 +94,18 @@ class Client:
         if status >= 400:
             raise _refusal(status, bytes(await response.bytes()))
         return response
+
+
+def _checked(url: str) -> str:
+    """The address, without the `/v1` that OpenAI's SDKs want at its end. Raises `BadAddress`."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port
+        is_good = False
+    if not is_good or "?" in url or "#" in url:
+        raise BadAddress(f"`{url}` is no address of a gateway; write the whole of it, as http://localhost:8080")
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def _refusal(status: int, body: bytes) -> Refused:

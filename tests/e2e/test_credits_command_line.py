@@ -33,7 +33,7 @@ def test_every_command_has_help_with_an_example(words: list[str]) -> None:
 def test_a_key_is_made_with_credits_and_limits_and_both_are_changed(gateway: Gateway) -> None:
     made = told(gateway, "keys", "create", "--credits", "2.5", "--rpm", "60", "--tpm", "none", "--concurrency", "3")
     assert (made["limited"], made["balance"], made["rpm"], made["tpm"], made["concurrency"]) == (True, 2.5, 60, None, 3)
-    gateway.command("keys", "update", made["id"], "--unlimited", "--rpm", "0", "--tpm", "1000")
+    gateway.command("keys", "update", made["id"], "--unlimited", "--rpm", "none", "--tpm", "1000")
     shown = told(gateway, "keys", "show", made["id"])
     assert (shown["limited"], shown["rpm"], shown["tpm"], shown["concurrency"]) == (False, None, 1000, 3)
     assert "digest" not in shown

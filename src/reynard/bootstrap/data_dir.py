@@ -30,7 +30,7 @@ class DataDirInUse(Exception):
 @contextmanager
 def locked(data_dir: Path) -> Iterator[None]:
     """The data directory, made if need be, for one gateway alone. Raises `DataDirInUse`."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    _made(data_dir)
     with (data_dir / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,9 +40,17 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 def open_store(data_dir: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> SQLiteStore:
-    """The store of a data directory."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    return SQLiteStore(data_dir / STORE_FILE, busy_timeout_s=busy_timeout_s)
+    """The store of a data directory; a new one is its owner's alone, as SQLite makes the files beside it too."""
+    path = _made(data_dir) / STORE_FILE
+    if not path.exists():
+        path.touch(mode=0o600)
+    return SQLiteStore(path, busy_timeout_s=busy_timeout_s)
+
+
+def _made(data_dir: Path) -> Path:
+    """The directory; a new one is its owner's alone, and who may enter one that was there is the operator's choice."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return data_dir
 
 
 def open_master(data_dir: Path) -> MasterSecret:

@@ -17,6 +17,7 @@ from reynard.config import ConfigError, Settings
 
 LEAST_FREE_BYTES = 500_000_000
 CONNECT_TIMEOUT_S = 3
+OTHERS = 0o077
 
 
 class Finding(NamedTuple):
@@ -67,7 +68,7 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
 
     path = Path(settings.server.data_dir)
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / ".doctor"
         probe.write_bytes(b"")
         probe.unlink()
@@ -80,9 +81,16 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
         "data directory", free >= LEAST_FREE_BYTES, detail if free >= LEAST_FREE_BYTES else f"{detail}: make room"
     )
     if (path / STORE_FILE).exists():
+        yield from _access(path, path / STORE_FILE)
         with sqlite3.connect(path / STORE_FILE) as connection:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         yield Finding("store", verdict == "ok", "whole" if verdict == "ok" else f"damaged ({verdict}): restore a copy")
+
+
+def _access(folder: Path, store: Path) -> Iterator[Finding]:
+    """Prompts and answers are in the store: whoever reads the file reads them."""
+    if folder.stat().st_mode & store.stat().st_mode & OTHERS:
+        yield Finding("access", False, f"others on this machine may read {store}: chmod 700 {folder}")
 
 
 def _port(settings: Settings) -> Iterator[Finding]:

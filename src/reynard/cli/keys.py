@@ -1,7 +1,6 @@
 """`reynard keys`: the life of API keys. Works on the store itself, also while a gateway runs on it."""
 
 import datetime
-import re
 from typing import Any
 
 import click
@@ -9,8 +8,9 @@ import msgspec
 from msgspec.structs import replace
 
 from reynard.cli import settings as shared
+from reynard.cli.fields import Lifetime, ModelNames, bound_to, in_words
 from reynard.cli.limits import limit_options, limits_with
-from reynard.cli.store import CreditAmount, change, credits_of, found, now, on_store, print_json
+from reynard.cli.store import CreditAmount, change, credits_of, found, now, on_new_store, on_store, print_json
 from reynard.core import keys as made
 from reynard.core.keys import Key
 from reynard.core.ledger import Account, Entry, shown
@@ -18,24 +18,12 @@ from reynard.core.limits import Limits
 from reynard.core.webhooks import check_callback_url
 from reynard.ports.store import Store
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 NOT_SHOWN = ("digest", "signing", "limits")  # of the limits, each is shown by itself
 HEADINGS = ["ID", "KEY", "NAME", "STATE", "CREDITS", "RESERVED", "USED", "MODELS"]
 
 
-class Lifetime(click.ParamType[float | None]):
-    """`30d`, `12h`, or `never`."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | None:
-        """Seconds; None for ever."""
-        if value is None or value == "never":
-            return None
-        said = re.fullmatch(r"(\d{1,6})([smhdw])", str(value))
-        if said is None:
-            self.fail(f"`{value}` is not a time; write 30d, 12h, 45m or never", param, ctx)
-        return float(said[1]) * SECONDS[said[2]]
+class KeyRevoked(Exception):
+    """It cannot be used again."""
 
 
 @click.group()
@@ -50,7 +38,7 @@ def keys() -> None:
 
 @keys.command()
 @click.option("--name", default="", help="What it is for.")
-@click.option("--models", help="The only models it may use, separated by commas.")
+@click.option("--models", type=ModelNames(), help="The only models it may use, separated by commas; `all` for all.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts, as 30d.")
 @click.option("--group", default="default", help="A word that groups keys; tasks carry it.")
 @click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody.")
@@ -61,7 +49,7 @@ def keys() -> None:
 @shared.store_options
 def create(
     name: str,
-    models: str | None,
+    models: tuple[str, ...] | None,
     expires: float | None,
     group: str,
     callback_url: str | None,
@@ -85,7 +73,7 @@ def create(
         raise click.BadParameter("a new key cannot owe anything", param_hint="--credits")
     clock = SystemClock()
     callback = _receiver(callback_url, config_file)
-    bound = None if models is None else tuple(filter(None, models.split(",")))
+    bound = bound_to(models, config_file)
     end = None if expires is None else clock.now() + expires
     fields = {
         "models": bound,
@@ -104,7 +92,7 @@ def create(
             await store.post(Entry(key_id=key.id, kind="grant", amount=granted, at=key.created, note="at its creation"))
         return await store.account(key.id)
 
-    account = on_store(config_file, data, add)
+    account = on_new_store(config_file, data, add)
     if as_json:
         print_json({"id": key.id, "key": secret, **_shown(key, account)})
     else:
@@ -153,13 +141,13 @@ def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) 
     if as_json:
         print_json(fields)
     else:
-        shared.table(["FIELD", "VALUE"], [[name, _text(value)] for name, value in fields.items()])
+        shared.table(["FIELD", "VALUE"], list(in_words(fields)))
 
 
 @keys.command()
 @click.argument("key_id")
 @click.option("--name", help="What it is for.")
-@click.option("--models", help="The only models it may use, separated by commas; `all` for all.")
+@click.option("--models", type=ModelNames(), help="The only models it may use, separated by commas; `all` for all.")
 @click.option("--expires", type=Lifetime(), help="How long it lasts from now, as 30d; `never`.")
 @click.option("--group", help="A word that groups keys.")
 @click.option("--callback-url", help="Who is told of the ends of its tasks, where a request names nobody; `none`.")
@@ -169,7 +157,7 @@ def show(key_id: str, as_json: bool, config_file: str | None, data: str | None) 
 def update(
     key_id: str,
     name: str | None,
-    models: str | None,
+    models: tuple[str, ...] | None,
     expires: float | None,
     group: str | None,
     callback_url: str | None,
@@ -187,11 +175,13 @@ def update(
     given = {"name": name, "group": group, "limited": limited}
     changes: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
     if models is not None:
-        changes["models"] = None if models == "all" else tuple(filter(None, models.split(",")))
+        changes["models"] = bound_to(models, config_file)
     if _was_given("expires"):
         changes["expires"] = None if expires is None else now() + expires
     if callback_url is not None:
         changes["callback_url"] = _receiver(callback_url, config_file)
+    if not changes and not any(limit is not None for limit in limits.values()):
+        raise click.UsageError("say what to change; `reynard keys update --help` lists what can be")
     change(
         *(config_file, data, key_id),
         lambda key: replace(key, **changes, limits=limits_with(key.limits, limits)),
@@ -256,8 +246,13 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
     from reynard.bootstrap.system import SystemChance
 
     secret = made.make(SystemChance().below)
-    changes = {"digest": made.digest(secret), "hint": made.hint(secret)}
-    change(config_file, data, key_id, lambda key: replace(key, **changes))
+
+    def changed(key: Key) -> Key:
+        if key.revoked is not None:
+            raise KeyRevoked(f"{key_id} is revoked, for good; `reynard keys create` makes another")
+        return replace(key, digest=made.digest(secret), hint=made.hint(secret))
+
+    change(config_file, data, key_id, changed)
     if as_json:
         print_json({"id": key_id, "key": secret})
     else:
@@ -280,11 +275,8 @@ def _shown(key: Key, account: Account) -> dict[str, Any]:
     for name in ("created", "expires", "revoked", "rotated"):
         if fields[name] is not None:
             fields[name] = datetime.datetime.fromtimestamp(fields[name], datetime.UTC).isoformat(timespec="seconds")
+    fields["previous_webhook_secret_until"] = fields.pop("rotated")
     return {**fields, **msgspec.structs.asdict(key.limits), "state": _state(key), **credits_of(account)}
-
-
-def _text(value: Any) -> str:
-    return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
 
 
 def _row(key: Key, account: Account) -> list[str]:

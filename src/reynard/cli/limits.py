@@ -10,21 +10,21 @@ from reynard.core.limits import Limits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MOST: Final = 1_000_000_000
-OFF: Final = ("0", "none")
+OFF: Final = "none"
 
 
 class LimitCount(click.ParamType[int]):
-    """A whole number; `0` or `none` for no limit, which is 0."""
+    """A whole number from 1; `none` for no limit, which is 0 here."""
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """See the class."""
         text = str(value)
-        if text in OFF:
+        if text == OFF:
             return 0
-        if not (text.isascii() and text.isdigit() and int(text[:11]) <= MOST):
-            self.fail(f"`{value}` is no limit; write a whole number up to {MOST}, or none", param, ctx)
+        if not (text.isascii() and text.isdigit() and 0 < int(text[:11]) <= MOST):
+            self.fail(f"`{value}` is no limit; write a whole number from 1 to {MOST}, or none", param, ctx)
         return int(text)
 
 

@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "doctor": "reynard.cli.doctor:doctor",
     "config": "reynard.cli.config:config",
 }
-FAILED, WRONG_USE, REFUSED = 1, 2, 3
+FAILED = 1
 
 
 class Commands(click.Group):
@@ -82,5 +82,6 @@ def sentences(error: Exception) -> list[str]:
 
 
 def exit_code(error: Exception) -> int:
-    """1 failed, 3 refused by the gateway."""
-    return REFUSED if type(error).__name__ == "Refused" else FAILED
+    """1 failed, or what the error itself says."""
+    code: int = getattr(error, "exit_code", FAILED)
+    return code

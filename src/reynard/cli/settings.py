@@ -45,7 +45,7 @@ def gateway_address() -> tuple[str, str]:
     key = ENVIRONMENT.get("REYNARD_API_KEY", "")
     if not key:
         raise click.UsageError("set REYNARD_API_KEY to a key of the gateway (`reynard keys create` makes one)")
-    return ENVIRONMENT.get("REYNARD_URL", "http://127.0.0.1:8080"), key
+    return ENVIRONMENT.get("REYNARD_URL") or "http://127.0.0.1:8080", key
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -20,6 +20,10 @@ class KeyNotFound(Exception):
     """No key of that id."""
 
 
+class NoStore(Exception):
+    """Nothing is kept in the data directory: most likely another one is meant."""
+
+
 class CreditAmount(click.ParamType[int]):
     """`25`, `-0.5`: credits, as micro-credits."""
 
@@ -36,11 +40,36 @@ class CreditAmount(click.ParamType[int]):
 
 
 def on_store(config_file: str | None, data: str | None, work: Callable[[Store], Awaitable[T]]) -> T:
-    """What `work` gives, with the store of the settings open."""
+    """What `work` gives, with the store of the settings open. Raises `NoStore`."""
+    folder = _folder(config_file, data)
+    if not _has_store(folder):
+        raise NoStore(f"there is no store in {folder}; check --data, or make one with `reynard keys create`")
+    return _worked(folder, work)
+
+
+def on_new_store(config_file: str | None, data: str | None, work: Callable[[Store], Awaitable[T]]) -> T:
+    """The same; where there is no store, one is made, and stderr is told."""
+    folder = _folder(config_file, data)
+    if not _has_store(folder):
+        click.echo(f"a new store in {folder}", err=True)
+    return _worked(folder, work)
+
+
+def _folder(config_file: str | None, data: str | None) -> Path:
+    return Path(shared.load(config_file, data_dir=data).server.data_dir)
+
+
+def _has_store(folder: Path) -> bool:
+    from reynard.bootstrap.data_dir import STORE_FILE
+
+    return (folder / STORE_FILE).exists()
+
+
+def _worked(folder: Path, work: Callable[[Store], Awaitable[T]]) -> T:
     from reynard.bootstrap.data_dir import open_store
 
     async def worked() -> T:
-        store = open_store(Path(shared.load(config_file, data_dir=data).server.data_dir))
+        store = open_store(folder)
         try:
             return await work(store)
         finally:
