@@ -32,11 +32,11 @@ def connections(gateway: Gateway, count: int) -> Iterator[list[socket.socket]]:
             connection.close()
 
 
-def told(connection: socket.socket) -> bytes:
+def told(connection: socket.socket, asked: bytes = GET) -> bytes:
     """All that the gateway says on it, to the end."""
     answer = b""
     try:
-        connection.sendall(GET)
+        connection.sendall(asked)
         while part := connection.recv(65_536):
             answer += part
     except ConnectionError:
@@ -94,10 +94,19 @@ def test_one_connection_too_many_is_told_so_and_closed(small: Gateway, upstream:
             assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
             assert b"\r\nretry-after: 1\r\n" in head
             assert b"\r\nx-request-id: req-" in head
+            assert b"\r\naccess-control-allow-origin: *\r\naccess-control-expose-headers: x-request-id," in head
             error = json.loads(body)["error"]
             assert (error["code"], error["type"]) == ("overloaded", "service_unavailable_error")
             assert ended(client, task_id) == "completed"  # who was there before goes on
         wait_for(lambda: is_open(small))
+
+
+def test_a_browser_gets_leave_to_read_that_there_is_no_room(small: Gateway) -> None:
+    asked = GET.replace(b"GET", b"OPTIONS").strip() + b"\r\nAccess-Control-Request-Method: POST\r\n\r\n"
+    with connections(small, MOST), connections(small, 1) as [refused]:
+        answer = told(refused, asked)
+    assert answer.startswith(b"HTTP/1.1 204 ")
+    assert b"access-control-allow-headers: *, authorization\r\n" in answer
 
 
 def test_a_thousand_too_many_are_refused_with_one_line_and_leave_nothing(small: Gateway) -> None:

@@ -18,7 +18,7 @@ def codes() -> set[str]:
     named = [getattr(kind, "code", None) for kind in [*classes, CallCancelled]]
     own = {code for code in named if isinstance(code, str)}
     refusals = re.findall(rb'"code":"(\w+)"', server.MALFORMED + server.HEADERS_TOO_LARGE)
-    return own | set(TASK_ERROR_CODES) | {code.decode() for code in refusals} | {"method_not_allowed"}
+    return own | set(TASK_ERROR_CODES) | {code.decode() for code in refusals} | {"method_not_allowed", "cors_refused"}
 
 
 def test_every_error_code_is_documented() -> None:

@@ -142,6 +142,7 @@ async def serve(
             running.application,
             drain_s=settings.server.drain_s,
             max_connections=settings.server.max_connections or most_connections,
+            cors_origins=settings.server.cors_origins,
         )
         stopping = asyncio.Event()
         _handle_signals(http, stopping, lambda: reload.now(running.wiring))

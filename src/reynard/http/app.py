@@ -7,7 +7,6 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -36,28 +35,10 @@ from reynard.http import (
 from reynard.http.bodies import Room
 from reynard.http.presence import ClientGone
 from reynard.http.requests import new_request_id
+from reynard.http.sharing import Shared
 from reynard.ports.clock import Clock
 from reynard.ports.telemetry import UNOBSERVED, Audience, Observer
 
-EXPOSED: Final = [
-    "x-request-id",
-    "request-id",
-    "x-task-id",
-    "x-served-by",
-    "idempotent-replayed",
-    "x-left-out",
-    "retry-after",
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-reset-requests",
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-tokens",
-    "x-ratelimit-reset-tokens",
-    "content-range",
-    "content-disposition",
-    "etag",
-    "link",
-]
 PING_S: Final = 15.0
 GONE: Final = 499
 """What is said, to nobody, of a client that went away before it was answered."""
@@ -137,14 +118,7 @@ def build(
     app.state.observer = observer
     app.state.figures = figures
     app.state.audience = audience
-    shared = CORSMiddleware(
-        app,
-        allow_origins=cors_origins,
-        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
-        allow_headers=["*"],
-        expose_headers=EXPOSED,
-        max_age=86_400,
-    )
+    shared = Shared(app, cors_origins)
     return Edge(shared, observer)  # outside of everything, so that a 500 has its headers too
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import resource
+from collections.abc import Sequence
 from typing import Final
 
+from reynard.http import sharing
 from reynard.http.requests import new_request_id
 
 log = logging.getLogger(__name__)
@@ -15,7 +17,7 @@ FULL: Final = (
 )
 ANSWER: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"retry-after: 1\r\nx-request-id: %b\r\ncontent-length: %d\r\n\r\n"
+    b"retry-after: 1\r\nx-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
 )
 HEADROOM: Final = 64  # descriptors for the store, files, logs, and connections that are refused
 MOST: Final = 32_768  # connections, where the settings say nothing: some hundreds of megabytes
@@ -53,8 +55,9 @@ def most_connections(limit: int) -> int:
 class Door:
     """Lets in `most` connections, and none that takes one of the last descriptors, whoever has the others."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, origins: Sequence[str] = ()) -> None:
         self._most = most
+        self._shared = sharing.raw_headers(origins)
         self._leaving: set[Refused] = set()
         self._refused = 0
         self._said_at = -LOG_S
@@ -70,7 +73,7 @@ class Door:
     def refuse(self, transport: asyncio.Transport) -> None:
         """Tells the client so, and lets go of the connection; of very many at a time, without their thanks."""
         self._tell()
-        guest = Refused(transport, self._leaving)
+        guest = Refused(transport, self._leaving, self._shared)
         transport.set_protocol(guest)
         if len(self._leaving) > MOST_LEAVING:
             guest.leave()
@@ -90,17 +93,18 @@ class Refused(asyncio.Protocol):
     One that is closed with a request unread is reset, and its client may never see the answer (RFC 9112 9.6).
     """
 
-    def __init__(self, transport: asyncio.Transport, leaving: "set[Refused]") -> None:
+    def __init__(self, transport: asyncio.Transport, leaving: "set[Refused]", shared: bytes) -> None:
         self._transport = transport
         self._leaving = leaving
+        self._shared = shared
         self._answered = False
         self._patience = asyncio.get_running_loop().call_later(LEAVE_S, self.leave)
         leaving.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio. What is asked makes no difference."""
+        """See asyncio. What is asked makes no difference; a browser that asks for leave has it, to read the refusal."""
         if not self._answered:
-            self._answer()
+            self._answer(sharing.PREFLIGHT if self._shared and sharing.is_preflight(data) else refusal(self._shared))
             self._transport.write_eof()
 
     def leave(self) -> None:
@@ -108,7 +112,7 @@ class Refused(asyncio.Protocol):
         self._patience.cancel()
         self._leaving.discard(self)
         if not self._answered:
-            self._answer()
+            self._answer(refusal(self._shared))
         self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -116,11 +120,11 @@ class Refused(asyncio.Protocol):
         self._patience.cancel()
         self._leaving.discard(self)
 
-    def _answer(self) -> None:
+    def _answer(self, said: bytes) -> None:
         self._answered = True
-        self._transport.write(refusal())
+        self._transport.write(said)
 
 
-def refusal() -> bytes:
-    """What a connection for which there is no room is told."""
-    return ANSWER % (new_request_id(), len(FULL)) + FULL
+def refusal(shared: bytes) -> bytes:
+    """What a connection for which there is no room is told. `shared`: of `sharing.raw_headers`."""
+    return ANSWER % (new_request_id(), shared, len(FULL)) + FULL

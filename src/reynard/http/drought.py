@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from reynard.http.door import LOG_S, refusal
@@ -19,7 +20,8 @@ MOST_AT_ONCE: Final = 512  # that are answered in a row, so that the event loop 
 class Drought:
     """Looks whether there is a descriptor, and answers at the door while there is none."""
 
-    def __init__(self, bound: socket.socket) -> None:
+    def __init__(self, bound: socket.socket, shared: bytes) -> None:
+        self._refusal = partial(refusal, shared)
         self._bound = bound.dup()
         self._kept: int | None = os.open(os.devnull, os.O_RDONLY)
         self._said_at = -LOG_S
@@ -49,7 +51,7 @@ class Drought:
                 connection, _ = self._bound.accept()
                 with connection:
                     connection.setblocking(False)
-                    connection.send(refusal())
+                    connection.send(self._refusal())
         with suppress(OSError):
             self._kept = os.open(os.devnull, os.O_RDONLY)
 

@@ -161,5 +161,9 @@ def number(request: Request, name: str, default: Any, *, least: float, most: flo
         value = None
     if value is None or not least <= value <= most:
         kind = "a whole number" if whole else "a number"
-        raise InvalidParam(f"`{name}` must be {kind} from {least:g} to {most:g}.", param=name)
+        raise InvalidParam(f"`{name}` must be {kind} from {_plain(least)} to {_plain(most)}.", param=name)
     return value
+
+
+def _plain(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)

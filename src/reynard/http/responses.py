@@ -5,7 +5,8 @@ There is no `DELETE`: a task is what was reserved and spent, and stays.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 from starlette.requests import Request
@@ -80,8 +81,12 @@ async def get_response(request: Request) -> Response:
     if not _flag(request, "stream"):
         if after is not None:
             raise InvalidParam("`starting_after` needs `stream=true`.", param="starting_after")
-        return _shown(await engine.find(task_id, caller))
-    return await _subscribe(request, await engine.stream(task_id, caller), after)
+        with _as_response(request):
+            found = await engine.find(task_id, caller)
+        return _shown(found)
+    with _as_response(request):
+        task = await engine.stream(task_id, caller)
+    return await _subscribe(request, task, after)
 
 
 async def cancel_response(request: Request) -> Response:
@@ -90,7 +95,8 @@ async def cancel_response(request: Request) -> Response:
     engine = services(request).engine
     task_id = _task_id(request)
     try:
-        task = await engine.cancel(task_id, caller)
+        with _as_response(request):
+            task = await engine.cancel(task_id, caller)
     except TaskAlreadyFinished:
         task, _ = await engine.find(task_id, caller)
         if task.status is not Status.CANCELLED:
@@ -101,7 +107,8 @@ async def cancel_response(request: Request) -> Response:
 async def list_input_items(request: Request) -> Response:
     """`GET /v1/responses/{id}/input_items`: refused, for what was sent is not kept."""
     caller = await caller_of(request)
-    await services(request).engine.find(_task_id(request), caller)
+    with _as_response(request):
+        await services(request).engine.find(_task_id(request), caller)
     raise NotFound("The input of a response is not kept: the client that sent it has it.", param="input_items")
 
 
@@ -259,8 +266,22 @@ def _task_id(request: Request) -> str:
     response_id: str = request.path_params["response_id"]
     found = answer.task_of(response_id)
     if found is None:
-        raise TaskNotFound(f"There is no response `{response_id[:80]}`.", param="response_id")
+        raise _not_there(request)
     return found
+
+
+@contextmanager
+def _as_response(request: Request) -> Iterator[None]:
+    """Speaks of a task that is gone as the client did."""
+    try:
+        yield
+    except TaskNotFound:
+        raise _not_there(request) from None
+
+
+def _not_there(request: Request) -> TaskNotFound:
+    response_id: str = request.path_params["response_id"]
+    return TaskNotFound(f"There is no response `{response_id[:80]}`.", param="response_id")
 
 
 def _flag(request: Request, name: str) -> bool:

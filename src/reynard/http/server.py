@@ -6,7 +6,7 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from reynard.http import sharing
 from reynard.http.door import Door
 from reynard.http.drought import Drought
 from reynard.http.requests import new_request_id
@@ -24,13 +25,14 @@ MALFORMED: Final = (
 )
 REFUSAL: Final = (
     b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n"
+    b"x-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
 )
 HEADERS_TOO_LARGE: Final = (
     b'{"error":{"message":"The headers are too large.","type":"invalid_request_error","code":"headers_too_large"}}'
 )
 NO_BODY: Final = b'{"error":{"message":"The body did not come.","type":"invalid_request_error","code":"body_stalled"}}'
 MAX_HEAD_BYTES: Final = 65_536
+LINE_FRAMING: Final = 4  # `: ` and the line's end
 CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for each byte of body
 HEAD_TIMEOUT_S: Final = 20
 KEEP_ALIVE_S: Final = 75
@@ -44,15 +46,20 @@ class CannotListen(Exception):
     """The address is taken, or not this machine's."""
 
 
+class HeadTooLarge(Exception):
+    """Ends the parsing."""
+
+
 class Protocol(HttpToolsProtocol):
     """Bounds what is no body: headers, trailers, and the wait for them and for a body to begin.
 
     Every error is JSON, on every path.
     """
 
-    def __init__(self, *args: Any, door: Door, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, door: Door, shared: bytes, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._door = door
+        self._shared = shared
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request must come soon."""
@@ -64,6 +71,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head = True
         self._awaits_body = False  # the head has come, and neither a byte of the body nor the end
         self._began = False  # in the packet at hand: a message began, or its head came to its end
+        self._head_bytes = 0  # of the head, as far as it has come
         self._framing = 0  # bytes of the message that are neither body nor in the packet it began in
         self._body_bytes = 0
         self._patience = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
@@ -105,12 +113,19 @@ class Protocol(HttpToolsProtocol):
         self._be_patient()
         self._in_head = True
         self._began = True
+        self._head_bytes = 0
         self._framing = 0
         self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """See uvicorn."""
+        self._count_head(url)
+        super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Trailers are none of the request's headers."""
         if self._in_head:
+            self._count_head(name + value)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -135,8 +150,17 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What is not HTTP at all."""
-        self._refuse(b"400 Bad Request", MALFORMED)
+        """What is not HTTP at all, and what the parser was stopped at."""
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(b"431 Request Header Fields Too Large", HEADERS_TOO_LARGE)
+        else:
+            self._refuse(b"400 Bad Request", MALFORMED)
+
+    def _count_head(self, part: bytes) -> None:
+        """Stops the parser at too large a head, also where it came at once; nothing of it reaches the application."""
+        self._head_bytes += len(part) + LINE_FRAMING
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise HeadTooLarge
 
     def _watch_reader(self) -> None:
         self._end_watch()
@@ -191,16 +215,17 @@ class Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: bytes, body: bytes) -> None:
-        self.transport.write(REFUSAL % (status, new_request_id(), len(body)) + body)
+        self.transport.write(REFUSAL % (status, new_request_id(), self._shared, len(body)) + body)
         self.transport.close()
 
 
 class Server(uvicorn.Server):
     """Serves one socket; whoever starts it handles the signals, and waits for `listening`."""
 
-    def __init__(self, app: ASGIApp, *, drain_s: float, max_connections: int) -> None:
+    def __init__(self, app: ASGIApp, *, drain_s: float, max_connections: int, cors_origins: Sequence[str] = ()) -> None:
+        self._shared = sharing.raw_headers(cors_origins)
         options: dict[str, Any] = {
-            "http": partial(Protocol, door=Door(max_connections)),
+            "http": partial(Protocol, door=Door(max_connections, cors_origins), shared=self._shared),
             "loop": "none",
             "ws": "none",
             "lifespan": "off",
@@ -227,7 +252,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if sockets and self._drought is None:
             [self._bound] = sockets
-            self._drought = Drought(self._bound)
+            self._drought = Drought(self._bound, self._shared)
         self.listening.set()
 
     async def on_tick(self, counter: int) -> bool:

@@ -24,7 +24,7 @@ class Readers:
         self._path = path
         self._threads = ThreadPoolExecutor(AT_ONCE, "reader")
         self._free = asyncio.Semaphore(AT_ONCE)
-        self._idle: list[sqlite3.Connection] = []
+        self._idle = [opened(path) for _ in range(AT_ONCE)]  # now: later there may be no descriptor for one
         self._turns: dict[str, asyncio.Lock] = {}
         self._waiting: dict[str, int] = {}
 
@@ -83,6 +83,7 @@ def opened(path: Path) -> sqlite3.Connection:
     """For reading alone, on whichever thread."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=PATIENCE_S)
     connection.execute("PRAGMA query_only = ON")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # so that its files are open
     return connection
 
 
