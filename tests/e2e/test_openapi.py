@@ -97,3 +97,14 @@ def test_the_pages_are_there_without_a_key(gateway: Gateway, path: str, kind: st
     assert response.status_code == 200
     assert response.headers["content-type"].startswith(kind)
     assert "Reynard" in response.text
+
+
+@pytest.mark.parametrize("path", ["/v1/llm/generations", "/v1/chat/completions", "/v1/responses", "/v1/messages"])
+def test_the_headers_of_a_generation_are_described(path: str) -> None:
+    document = openapi.document()
+    answers = document["paths"][path]["post"]["responses"]
+    assert {"x-task-id", "x-served-by", "x-ratelimit-reset-tokens"} <= set(answers["200"]["headers"])
+    assert {"retry-after", "x-ratelimit-limit-requests"} <= set(answers["429"]["headers"])
+    assert set(answers["503"]["headers"]) == {"retry-after"}
+    found = [one for answer in answers.values() for one in answer.get("headers", {}).values()]
+    assert {one["$ref"].rpartition("/")[2] for one in found} == set(document["components"]["headers"])

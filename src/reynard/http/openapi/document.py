@@ -14,7 +14,8 @@ from reynard.http.errors import ErrorEnvelope
 from reynard.http.files import FileDeleted, FileDetails, FileList
 from reynard.http.models import AnthropicModel, AnthropicModels, ModelView, ModelViews, OpenAIModel, OpenAIModels
 from reynard.http.openapi import account, files, generations, others, tasks, webhooks
-from reynard.http.openapi.parts import REF, Json, answers, anything, open_to_all, operation
+from reynard.http.openapi.headers import HEADERS
+from reynard.http.openapi.parts import EVERYWHERE, REF, Json, answers, anything, json, open_to_all, operation
 from reynard.http.openapi.webhooks import task_ended
 from reynard.http.shapes import AnthropicError
 from reynard.http.uploads import FileView, UrlForm
@@ -66,7 +67,10 @@ def document() -> Json:
         "info": {
             "title": "Reynard",
             "version": __version__,
-            "description": "Every LLM behind one endpoint: durable tasks, resumable streams, plain completions.",
+            "description": (
+                "Every LLM behind one endpoint: durable tasks, resumable streams, plain completions. "
+                "Any path may answer 405 and 500 as well (`components.responses`)."
+            ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"key": []}, {"x-api-key": []}],
@@ -74,6 +78,10 @@ def document() -> Json:
         "webhooks": {"taskEnded": {"post": task_ended()}},
         "components": {
             "schemas": schemas,
+            "headers": HEADERS,
+            "responses": {
+                name: {"description": said, "content": json(ErrorEnvelope)} for name, said in EVERYWHERE.items()
+            },
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer sk-…`"},
                 "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key."},

@@ -41,7 +41,7 @@ def _list_files() -> Json:
         parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Files a page."),
         parameter("after", "query", {"type": "string"}, "The id of the last file of the page before."),
     ]
-    return operation("listFiles", "List your files, newest first", json(FileList), ("401", "422"), parameters)
+    return operation("listFiles", "List your files, newest first", json(FileList), ("401", "422", "503"), parameters)
 
 
 def _read_file() -> Json:

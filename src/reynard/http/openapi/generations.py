@@ -4,6 +4,7 @@ from typing import Final
 
 from reynard.core.chat import Completion
 from reynard.core.forms import FORMS, CustomForm
+from reynard.http.openapi.headers import with_headers
 from reynard.http.openapi.parts import (
     MINIMAL_CHAT,
     SUBMIT_FAILURES,
@@ -49,21 +50,16 @@ def _submit() -> Json:
         "application/json": {"schema": {"anyOf": [ref(TaskView), ref(Completion)]}},
         "text/event-stream": {},
     }
-    return operation(
-        "createGeneration",
-        "Generate: five request forms, four ways of answering",
-        answer,
-        SUBMIT_FAILURES,
-        [idempotency()],
-    ) | {"requestBody": body}
+    summary = "Generate: five request forms, four ways of answering"
+    described = operation("createGeneration", summary, answer, SUBMIT_FAILURES, [idempotency()])
+    return with_headers(described) | {"requestBody": body}
 
 
 def _chat() -> Json:
     answer = json(Completion) | {"text/event-stream": {}}
     body = {"required": True, "content": {"application/json": {"schema": ref(CustomForm), "example": MINIMAL_CHAT}}}
-    return operation("createChatCompletion", "OpenAI Chat Completions", answer, SUBMIT_FAILURES, [idempotency()]) | {
-        "requestBody": body
-    }
+    described = operation("createChatCompletion", "OpenAI Chat Completions", answer, SUBMIT_FAILURES, [idempotency()])
+    return with_headers(described) | {"requestBody": body}
 
 
 def _stream() -> Json:

@@ -5,6 +5,7 @@ from typing import Final
 from reynard.core.surfaces.messages import CountRequest, MessagesRequest, MessageView, TokenCount
 from reynard.core.surfaces.responses.answer import Response
 from reynard.core.surfaces.responses.request import ResponseForm
+from reynard.http.openapi.headers import with_headers
 from reynard.http.openapi.parts import MINIMAL_CHAT, SUBMIT_FAILURES, Json, idempotency, json, operation, parameter, ref
 from reynard.http.shapes import AnthropicError
 
@@ -34,13 +35,9 @@ def _respond() -> Json:
         "content": {"application/json": {"schema": ref(ResponseForm), "example": example}},
     }
     answer = json(Response) | {"text/event-stream": {}}
-    return operation(
-        "createResponse",
-        "OpenAI Responses; `background` makes it a durable task",
-        answer,
-        SUBMIT_FAILURES,
-        [idempotency()],
-    ) | {"requestBody": body}
+    summary = "OpenAI Responses; `background` makes it a durable task"
+    described = operation("createResponse", summary, answer, SUBMIT_FAILURES, [idempotency()])
+    return with_headers(described) | {"requestBody": body}
 
 
 def _response() -> Json:
@@ -74,7 +71,7 @@ def _response_id() -> Json:
 def _message() -> Json:
     answer = json(MessageView) | {"text/event-stream": {}}
     summary = "Anthropic Messages, in front of any model"
-    return _anthropic("createMessage", summary, answer, SUBMIT_FAILURES) | {
+    return with_headers(_anthropic("createMessage", summary, answer, SUBMIT_FAILURES)) | {
         "parameters": [idempotency()],
         "requestBody": _asked(MessagesRequest),
     }

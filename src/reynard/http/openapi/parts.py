@@ -13,7 +13,6 @@ FAILURES: Final = {
     "402": "The key's balance does not cover what the request may cost.",
     "403": "The key may not do this, or keeps as much as it may.",
     "404": "There is no such thing, or it is another key's.",
-    "405": "The path does not take the method.",
     "408": "The body came too slowly.",
     "409": "The state of the task does not allow it, or the `Idempotency-Key` stands for another request.",
     "410": "The stream is no longer kept.",
@@ -26,6 +25,11 @@ FAILURES: Final = {
     "503": "The gateway, or every provider, has no capacity now. `Retry-After` says when.",
     "504": "sync only: the provider did not answer in time.",
 }
+EVERYWHERE: Final = {
+    "MethodNotAllowed": "405: the path does not take the method.",
+    "ServerError": "500: a fault of the gateway. It has been logged; tell the operator the `x-request-id`.",
+}
+"""What any path may answer; it is described once."""
 SUBMIT_FAILURES: Final = ("400", "401", "402", "403", "408", "409", "413", "415", "422", "429", "502", "503", "504")
 MINIMAL_CHAT: Final = {
     "model": "smollm2-135m",

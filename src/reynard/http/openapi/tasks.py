@@ -51,7 +51,7 @@ def _list() -> Json:
         parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}, "Tasks a page."),
         parameter("after", "query", {"type": "string"}, "The id of the last task of the page before."),
     ]
-    return operation("listTasks", "List your tasks, newest first", json(TaskList), ("401", "422"), parameters)
+    return operation("listTasks", "List your tasks, newest first", json(TaskList), ("401", "422", "503"), parameters)
 
 
 def _models() -> Json:

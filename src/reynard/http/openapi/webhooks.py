@@ -46,7 +46,7 @@ def _list_deliveries() -> Json:
         parameter("after", "query", {"type": "string"}, "The id of the last delivery of the page before."),
     ]
     summary = "List the deliveries of your webhooks, newest first"
-    return operation("listDeliveries", summary, json(DeliveryList), ("401", "422"), parameters)
+    return operation("listDeliveries", summary, json(DeliveryList), ("401", "422", "503"), parameters)
 
 
 def task_ended() -> Json:
