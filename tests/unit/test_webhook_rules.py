@@ -8,7 +8,7 @@ from msgspec import json, structs
 from reynard.core import webhooks
 from reynard.core.errors import InvalidParam
 from reynard.core.keys import Key
-from reynard.core.webhooks import RETRY_S, Delivery, Try, after, check_callback_url, next_due
+from reynard.core.webhooks import GRACE_S, RETRY_S, Delivery, Try, after, check_callback_url, next_due
 
 KEY = Key(id="key-1", digest=b"d", name="n", hint="h", created=1.0)
 MASTER = bytes(range(32))
@@ -66,6 +66,14 @@ def test_the_tries_span_three_days() -> None:
             due = next_due(len(times), due, uniform)
         assert len(times) == 10
         assert 72 * HOUR_S < times[-1] - NOW < 84 * HOUR_S
+
+
+def test_a_task_outlives_all_tries_of_its_delivery() -> None:
+    delivery, now = DELIVERY, NOW
+    while (delivery := after(delivery, tried(503), now, 0.999, 1e9)).state == "pending":
+        now = delivery.due
+    assert delivery.attempt == 10
+    assert now - NOW < GRACE_S
 
 
 @given(st.integers(1, len(RETRY_S)), st.floats(0, 0.999))

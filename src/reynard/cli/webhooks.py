@@ -13,8 +13,6 @@ from reynard.core import webhooks as rules
 from reynard.core.webhooks import Delivery, Try
 from reynard.ports.store import DeliveryFilter, Store
 
-MOST_TRIES = 100
-
 
 class NotThere(Exception):
     """No delivery, or no key, of that id."""
@@ -74,7 +72,7 @@ def show(delivery_id: str, as_json: bool, config_file: str | None, data: str | N
     """
 
     async def find(store: Store) -> tuple[Delivery, list[Try]]:
-        return await _found(store, delivery_id), await store.tries(delivery_id, MOST_TRIES)
+        return await _found(store, delivery_id), await store.tries(delivery_id, rules.TRIES_KEPT)
 
     found, tries = on_store(config_file, data, find)
     if as_json:

@@ -27,6 +27,10 @@ RETRY_S: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72
 """The pauses between tries, from the specification's own example: the tenth and last comes after three days."""
 JITTER: Final = 0.1  # a pause is up to so much longer, so that what failed together does not come back together
 LONGEST_PAUSE_S: Final = 86_400.0
+GRACE_S: Final = 1_209_600.0
+"""How much longer a task is kept that is still to be delivered. All tries together take ten days at the most, with the
+longest pauses that a receiver may ask for; who has it delivered again and again does not keep it for ever."""
+TRIES_KEPT: Final = 100  # of a delivery, the last ones
 GONE: Final = 410  # "no longer interested in receiving webhooks"
 OVERLAP_S: Final = 86_400.0  # how long a secret that was rotated away still signs
 SHOWN_AS: Final = "whsec_"

@@ -4,7 +4,7 @@ import sqlite3
 
 import msgspec
 
-from reynard.core.webhooks import Delivery, Try
+from reynard.core.webhooks import TRIES_KEPT, Delivery, Try
 from reynard.ports.store import DeliveryFilter, DeliveryPage
 from reynard.storage.sqlite.rows import Row, Rows
 
@@ -24,10 +24,11 @@ class DeliveryRows(Rows):
     async def record_try(self, delivery: Delivery, tried: Try, *, was: Delivery) -> bool:
         """See the port."""
         settled = (delivery.state, delivery.attempt, delivery.due, was.id, was.state, was.attempt, was.due)
-        row = (was.id, tried.at, tried.status, tried.error, tried.took_ms)
+        row = {"id": was.id, "kept": TRIES_KEPT, **msgspec.structs.asdict(tried)}
 
         def record(connection: sqlite3.Connection) -> bool:
             connection.execute(self._sql["add_try"], row)
+            connection.execute(self._sql["forget_tries"], row)
             return connection.execute(self._sql["settle_delivery"], settled).rowcount == 1
 
         return await self._writer.run(record)
