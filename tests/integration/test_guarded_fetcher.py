@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.media import OK, PNG, MediaServer, drips, media_server, redirects, says, whole
 
+from reynard.core import addresses
+from reynard.core.addresses import Address, Refused, target
 from reynard.core.errors import GenerationError
-from reynard.providers.fetcher import FetchRules, GuardedFetcher, address, guarded
-from reynard.providers.fetcher.address import Address, Refused, target
+from reynard.providers.fetcher import FetchRules, GuardedFetcher, guarded
 from reynard.providers.fetcher.lookup import MOST_LOOKUPS, Lookup
 
 PUBLIC = "127.0.0.2"
@@ -42,7 +43,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """127.0.0.2 counts as public, and nothing else changes."""
 
     def is_open(found: Address) -> bool:
-        return found == IPv4Address(PUBLIC) or address.is_open(found)
+        return found == IPv4Address(PUBLIC) or addresses.is_open(found)
 
     monkeypatch.setattr(guarded, "is_open", is_open)
 

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from tests.receiver import Post, Receiver, event, is_signed
 
 from reynard.bootstrap.system import SystemChance
+from reynard.core import addresses
+from reynard.core.addresses import Address
 from reynard.core.errors import StoreUnavailable
 from reynard.core.keys import Key
 from reynard.core.task import Status, Task, TaskError, Terms
@@ -24,8 +26,7 @@ from reynard.engine.outbox import HELD_OF_ONE_RECEIVER, SWEEP_S, TO_ONE_RECEIVER
 from reynard.engine.webhooks import Webhooks
 from reynard.http import views
 from reynard.ports.webhooks import NotDelivered
-from reynard.providers.fetcher import FetchRules, address, guarded
-from reynard.providers.fetcher.address import Address
+from reynard.providers.fetcher import FetchRules, guarded
 from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.master import MasterSecret, MasterUnreadable
 from reynard.storage.sqlite import SQLiteStore
@@ -421,7 +422,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """127.0.0.2 counts as public, and nothing else changes."""
 
     def is_open(found: Address) -> bool:
-        return found == IPv4Address(PUBLIC) or address.is_open(found)
+        return found == IPv4Address(PUBLIC) or addresses.is_open(found)
 
     monkeypatch.setattr(guarded, "is_open", is_open)
 

@@ -139,6 +139,10 @@ MALFORMED = [
     "https://example.com\\@evil.org/",
     "https://example.com/\n",
     "https://[::1/",
+    "http://foo..com/",
+    "http://example.com:25/",
+    "http://example.com:6667/",
+    "http://1.2.3.4.5/",
     "https://example.com/" + "x" * 2_048,
 ]
 PRIVATE = [
@@ -157,6 +161,11 @@ PRIVATE = [
     "http://metadata.google.internal/",
     "http://printer.local./",
     "http://router/",
+    "http://168.63.129.16/",
+    "http://192.88.99.1/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[fec0::1]/",
 ]
 
 

@@ -9,8 +9,8 @@ from typing import Final
 import wreq
 from wreq import exceptions as wire
 
+from reynard.core.addresses import Refused, target
 from reynard.ports.webhooks import NotDelivered, Receipt
-from reynard.providers.fetcher.address import Refused, target
 from reynard.providers.fetcher.guarded import WIRE, FetchRules, Resolver, addresses, client
 from reynard.providers.fetcher.lookup import Lookup
 

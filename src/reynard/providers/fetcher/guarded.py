@@ -15,8 +15,8 @@ from msgspec import Struct
 from wreq import exceptions as wire
 from wreq.dns import DnsOptions
 
+from reynard.core.addresses import Address, Refused, Target, is_name_open, is_open, onward, parsed, target
 from reynard.core.errors import GenerationError
-from reynard.providers.fetcher.address import Address, Refused, Target, is_name_open, is_open, onward, parsed, target
 from reynard.providers.fetcher.lookup import Lookup
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-from reynard.providers.fetcher.address import Refused
+from reynard.core.addresses import Refused
 
 MOST_LOOKUPS: Final = 32
 """More than the fetches that run at once: a look-up outlives the fetch that gave it up, for half a minute or so."""
