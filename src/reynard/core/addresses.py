@@ -77,8 +77,7 @@ _KEPT_IN_PATH = "!$%&'()*+,/:;=@~"
 
 
 class Refused(Exception):
-    """Not to be connected to, or there was no answer. The reason is one of a few fixed texts, without the address.
-    """
+    """Not to be connected to, or there was no answer. The reason is one of a few fixed texts, without the address."""
 
 
 class Target(Struct, frozen=True):
