@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -27,6 +28,7 @@ from reynard.engine.webhooks import Webhooks
 from reynard.http import views
 from reynard.ports.webhooks import NotDelivered
 from reynard.providers.fetcher import FetchRules, guarded
+from reynard.providers.fetcher.lookup import MOST_OF_ONE_DOMAIN
 from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.master import MasterSecret, MasterUnreadable
 from reynard.storage.sqlite import SQLiteStore
@@ -101,6 +103,16 @@ class PostOffice:
 
         await eventually(kept)
         return await self.found(delivery.id)
+
+    async def is_postponed(self, delivery: Delivery) -> bool:
+        """That it comes to be due later, with no try more."""
+
+        async def is_later() -> bool:
+            return (await self.found(delivery.id)).due > delivery.due
+
+        await eventually(is_later)
+        found = await self.found(delivery.id)
+        return (found.state, found.attempt, await self.tries(delivery)) == ("pending", delivery.attempt, [])
 
     def later(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -346,17 +358,50 @@ async def test_a_task_that_is_no_longer_kept_fails_its_delivery(office: PostOffi
     assert receiver.count == 0
 
 
-async def test_a_fault_of_the_gateway_is_a_try_like_any_other(
+async def test_a_fault_of_the_gateway_is_no_try(
     office: PostOffice, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "webhooks.secret").write_bytes(b"too short")
     made = await office.end_task(receiver.url)
-    assert (await office.after(made, 1)).state == "pending"
-    assert [one.error for one in await office.tries(made)] == ["server_error"]
+    assert await office.is_postponed(made)
     assert isinstance(caplog.records[-1].exc_info[1], MasterUnreadable)  # type: ignore[index]
     (tmp_path / "webhooks.secret").unlink()
     office.later(6)
     assert (await next_of(receiver)).id == made.id
+    assert (await office.after(made, 1)).attempt == 1
+
+
+async def test_a_name_that_cannot_be_looked_up_yet_is_no_try(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A nameserver that does not answer has its share of the look-ups, and keeps no other domain waiting."""
+    released = threading.Event()
+
+    def getaddrinfo(name: str, *_: Any, **__: Any) -> Any:
+        if "silent" in name:
+            released.wait(60)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    office = PostOffice(tmp_path, FetchRules(allow_private_networks=True, lookup_s=0.3, timeout_s=5.0))
+    for key in (KEY, OTHER):
+        await office.store.add_key(key)
+    silent = [await office.keep_end(f"http://h{number}.silent.org/") for number in range(16)]
+    office.webhooks.start()
+    while threading.active_count() <= MOST_OF_ONE_DOMAIN:
+        await asyncio.sleep(0.005)
+    made = await office.end_task(f"http://answers.org:{receiver.port}/", OTHER)
+    assert (await next_of(receiver)).id == made.id
+
+    async def all_told() -> bool:
+        found = [await office.found(one.id) for one in silent]
+        return all(one.due > was.due for one, was in zip(found, silent, strict=True))
+
+    await eventually(all_told)
+    attempts = [(await office.found(one.id)).attempt for one in silent]
+    assert sorted(attempts) == [0] * 8 + [1] * 8  # those whose turn came were tried: their name has no answer
+    released.set()
+    await office.close()
 
 
 async def test_a_store_that_is_away_does_not_lose_a_delivery(

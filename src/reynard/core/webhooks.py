@@ -27,6 +27,8 @@ LONGEST_PAUSE_S: Final = 86_400.0
 GRACE_S: Final = 1_209_600.0
 """How much longer a task is kept that is still to be delivered. All tries together take ten days at the most, with the
 longest pauses that a receiver may ask for; who has it delivered again and again does not keep it for ever."""
+LEAST_POSTPONED_S: Final = 5.0
+MOST_POSTPONED_S: Final = 600.0
 TRIES_KEPT: Final = 100  # of a delivery, the last ones
 GONE: Final = 410  # "no longer interested in receiving webhooks"
 OVERLAP_S: Final = 86_400.0  # how long a secret that was rotated away still signs
@@ -89,6 +91,12 @@ def after(delivery: Delivery, tried: Try, now: float, uniform: float, retry_afte
         return replace(delivery, attempt=attempt, state="failed")
     asked = now + min(retry_after_s or 0.0, LONGEST_PAUSE_S)
     return replace(delivery, attempt=attempt, due=max(due, asked))
+
+
+def postponed(delivery: Delivery, now: float, uniform: float) -> Delivery:
+    """`delivery`, when the gateway could not try: later, and no try is lost. The older it is, the later."""
+    pause_s = min(max(LEAST_POSTPONED_S, (now - delivery.created) / 4), MOST_POSTPONED_S)
+    return replace(delivery, due=now + pause_s * (1 + JITTER * uniform))
 
 
 def again(delivery: Delivery, now: float) -> Delivery:

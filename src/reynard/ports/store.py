@@ -309,6 +309,10 @@ class Deliveries(Protocol):
         one that is gone, none."""
         ...
 
+    async def postpone(self, delivery: Delivery, *, was: Delivery) -> bool:
+        """As `record_try`, without a try."""
+        ...
+
     async def put_back(self, delivery: Delivery) -> bool:
         """The delivery as it is now, in place of the one of its id; False if there is none."""
         ...

@@ -23,7 +23,7 @@ class DeliveryRows(Rows):
 
     async def record_try(self, delivery: Delivery, tried: Try, *, was: Delivery) -> bool:
         """See the port."""
-        settled = (delivery.state, delivery.attempt, delivery.due, was.id, was.state, was.attempt, was.due)
+        settled = _settled(delivery, was)
         row = {"id": was.id, "kept": TRIES_KEPT, **msgspec.structs.asdict(tried)}
 
         def record(connection: sqlite3.Connection) -> bool:
@@ -32,6 +32,11 @@ class DeliveryRows(Rows):
             return connection.execute(self._sql["settle_delivery"], settled).rowcount == 1
 
         return await self._writer.run(record)
+
+    async def postpone(self, delivery: Delivery, *, was: Delivery) -> bool:
+        """See the port."""
+        sql, row = self._sql["settle_delivery"], _settled(delivery, was)
+        return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
 
     async def put_back(self, delivery: Delivery) -> bool:
         """See the port."""
@@ -56,6 +61,10 @@ class DeliveryRows(Rows):
         name = "list_all_deliveries" if wanted.key_id is None else "list_deliveries"
         found = [_delivery(row) for row in self._rows(name, msgspec.structs.asdict(wanted))]
         return DeliveryPage(found[: wanted.limit], has_more=len(found) > wanted.limit)
+
+
+def _settled(delivery: Delivery, was: Delivery) -> Row:
+    return (delivery.state, delivery.attempt, delivery.due, was.id, was.state, was.attempt, was.due)
 
 
 def _delivery(row: Row) -> Delivery:

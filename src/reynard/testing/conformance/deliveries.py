@@ -83,6 +83,15 @@ class DeliveryConformance:
         assert await store.tries(made.id, 9) == [tried(3, 200)]
         assert not await store.put_back(replace(back, id="msg_none"))
 
+    async def test_one_that_is_postponed_is_due_later_and_has_no_try_more(self, store: Store) -> None:
+        made = await deliver(store, 1)
+        later = replace(made, due=NOW + 9)
+        assert await store.postpone(later, was=made)
+        assert await store.find_delivery(made.id) == later
+        assert not await store.postpone(replace(made, due=NOW + 20), was=made)  # it was put back meanwhile, say
+        assert await store.find_delivery(made.id) == later
+        assert await store.tries(made.id, 9) == []
+
     async def test_the_last_tries_are_kept(self, store: Store) -> None:
         made, other = await deliver(store, 1), await deliver(store, 2)
         await store.record_try(other, tried(0), was=other)
