@@ -49,6 +49,7 @@ class PostOffice:
         self.clock = FakeClock()
         self.jobs = Jobs()
         self.master = MasterSecret(folder / "webhooks.secret")
+        self.master.make()
         carrier = Courier(
             store=self.store,
             notifier=GuardedNotifier(rules),
@@ -365,7 +366,7 @@ async def test_a_fault_of_the_gateway_is_no_try(
     made = await office.end_task(receiver.url)
     assert await office.is_postponed(made)
     assert isinstance(caplog.records[-1].exc_info[1], MasterUnreadable)  # type: ignore[index]
-    (tmp_path / "webhooks.secret").unlink()
+    (tmp_path / "webhooks.secret").write_bytes(b"x" * 32)
     office.later(6)
     assert (await next_of(receiver)).id == made.id
     assert (await office.after(made, 1)).attempt == 1
@@ -475,8 +476,12 @@ def made_of(found: bytes, master: bytes) -> list[bytes]:
 
 
 async def test_two_processes_make_one_master_secret(tmp_path: Path) -> None:
-    made = [MasterSecret(tmp_path / "webhooks.secret") for _ in range(8)]
-    assert len(set(await asyncio.gather(*(asyncio.to_thread(one) for one in made)))) == 1
+    def made() -> bytes:
+        master = MasterSecret(tmp_path / "webhooks.secret")
+        master.make()
+        return master()
+
+    assert len(set(await asyncio.gather(*(asyncio.to_thread(made) for _ in range(8))))) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["webhooks.secret"]
 
 
