@@ -45,6 +45,7 @@ class Outbox:
         self._held: dict[str, Delivery] = {}  # as they were seen last
         self._held_of: Counter[Owner] = Counter()
         self._seen = 0.0  # what was due before is held, has ended, or lies behind a mark
+        self._unseen = True  # whether anything may have come since, but room behind a mark
         self._marks: dict[Owner, float] = {}
         self._swept = 0.0
         self._woken = asyncio.Event()
@@ -66,6 +67,7 @@ class Outbox:
     def wake(self, due: float) -> None:
         """The store has a delivery more that is due then."""
         self._seen = min(self._seen, due)
+        self._unseen = True
         self._woken.set()
 
     async def _keep_delivering(self) -> None:
@@ -76,19 +78,21 @@ class Outbox:
                 async with asyncio.timeout(pause_s):
                     await self._woken.wait()
             except TimeoutError:
-                continue
+                self._unseen = True
 
     async def _looked(self) -> float:
         """Takes up what is due; how long the next look can wait."""
         try:
             now = self._clock.now()
             if not self._swept <= now < self._swept + SWEEP_S:  # a clock may be put back
-                self._swept, self._seen = now, 0.0
+                self._swept, self._seen, self._unseen = now, 0.0, True
             await self._take_up(now)
             due = await self._store.next_delivery_due(now)
         except StoreUnavailable:
+            self._seen, self._unseen = 0.0, True  # nobody knows how far it came
             log.error("the store is not to be reached for webhooks; trying again")
         except Exception:
+            self._seen, self._unseen = 0.0, True
             log.exception("failed to look for webhooks; trying again")
         else:
             return LOOK_S if due is None else min(LOOK_S, due - now)
@@ -101,8 +105,10 @@ class Outbox:
             left = await self._walk(mark, now, owner)
             if left is not None:
                 self._marks.setdefault(owner, left)
-        start, self._seen = self._seen, now - SLACK_S  # whoever wakes meanwhile may put it back
-        await self._walk(start, now, None)
+        if self._unseen:
+            self._unseen = False
+            start, self._seen = self._seen, now - SLACK_S  # whoever wakes meanwhile may put it back
+            await self._walk(start, now, None)
 
     async def _walk(self, start: float, now: float, owner: Owner | None) -> float | None:
         """Page by page: all that is due from `start` on, or what is `owner`'s until that is enough; None at the end,
