@@ -6,7 +6,7 @@ from tests.integration.test_answers import submit, wait_for
 from tests.processes import Gateway, Upstream, channel, running, text_request
 
 from reynard.core.errors import StoreUnavailable
-from reynard.core.idempotency import Repeat
+from reynard.core.idempotency import KEPT_S, Repeat
 from reynard.core.ledger import Entry
 from reynard.engine.jobs import Jobs
 from reynard.engine.retention import Periods, Retention
@@ -14,7 +14,7 @@ from reynard.ports.store import ChunkRow
 from reynard.storage.sqlite import SQLiteStore
 from reynard.testing.clock import FakeClock
 from reynard.testing.conformance.retention import costly, ended_at
-from reynard.testing.conformance.store import NOW, RESULT, new_task
+from reynard.testing.conformance.store import GENERATION, NOW, RESULT, new_task
 
 PERIODS = Periods(tasks_s=1_000, results_s=100, ledger_s=10_000)
 
@@ -60,6 +60,18 @@ async def test_each_kind_has_its_time(store: SQLiteStore) -> None:
     await retention.sweep()
     assert await store.account(task.key_id) == account
     assert await store.fold_ledger(clock.time, 10) == 0
+
+
+async def test_the_idempotency_key_of_a_task_that_is_there_is_kept_for_a_day(store: SQLiteStore) -> None:
+    """However short tasks are kept: they are from their end on, and a repetition would start another."""
+    clock = FakeClock(NOW)
+    retention = Retention(store=store, clock=clock, jobs=Jobs(), periods=PERIODS, chunks_s=10)
+    running = new_task(0)
+    await store.insert(running, GENERATION, repeat=Repeat("r", b"f"))
+    for after_s, is_kept in [(1_001, True), (KEPT_S - 1, True), (KEPT_S, False)]:
+        clock.time = running.created + after_s
+        await retention.sweep()
+        assert (await store.repeated(running.key_id, "r") is not None) == is_kept, after_s
 
 
 async def test_a_kind_that_cannot_be_swept_does_not_keep_the_others(

@@ -179,6 +179,39 @@ def test_a_key_has_an_address_of_its_own(folder: Path) -> None:
         assert address() is None
 
 
+def test_no_gateway_starts_with_a_secret_that_is_not_whole(folder: Path) -> None:
+    with running(Gateway(folder)) as gateway:
+        pass
+    (folder / DATA / "webhooks.secret").write_bytes(b"too short")
+    refused = gateway.refused("serve", "--port", "0")
+    assert refused.returncode == 1
+    assert "webhooks.secret does not hold 32 bytes" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    told = gateway.refused("doctor")
+    assert told.returncode == 1
+    assert "does not hold 32 bytes" in told.stdout
+
+
+def test_the_secret_is_made_by_the_gateway_alone_and_anew_not_silently(folder: Path, receiver: Receiver) -> None:
+    secret, log = folder / DATA / "webhooks.secret", folder / "gateway.log"
+    with running(Gateway(folder, CONFIG)) as gateway:
+        assert secret.exists()
+        key_id = key_ids(gateway)["admin"]
+        end_task(folder, key_id, receiver.url)
+        receiver.next()
+    assert "made anew" not in log.read_text()
+    secret.unlink()
+    for command in ("secret", "rotate"):
+        refused = gateway.refused("webhooks", command, key_id)
+        assert (refused.returncode, secret.exists()) == (1, False)
+        assert "start the gateway first" in refused.stderr
+    assert "put it back" in gateway.refused("doctor").stdout
+    with running(Gateway(folder, CONFIG)) as gateway:
+        assert "made anew" in log.read_text()
+        [one] = json.loads(gateway.command("webhooks", "secret", key_id, "--json").stdout)
+        assert one["expires"] is None  # it was not rotated
+
+
 # from the request to the receiver
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from reynard.providers.fetcher.address import (
+from reynard.core.addresses import (
     BAD_PORTS,
     WRAPPING,
     Refused,

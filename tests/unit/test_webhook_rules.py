@@ -8,7 +8,7 @@ from msgspec import json, structs
 from reynard.core import webhooks
 from reynard.core.errors import InvalidParam
 from reynard.core.keys import Key
-from reynard.core.webhooks import RETRY_S, Delivery, Try, after, check_callback_url, next_due
+from reynard.core.webhooks import GRACE_S, RETRY_S, Delivery, Try, after, check_callback_url, next_due
 
 KEY = Key(id="key-1", digest=b"d", name="n", hint="h", created=1.0)
 MASTER = bytes(range(32))
@@ -66,6 +66,14 @@ def test_the_tries_span_three_days() -> None:
             due = next_due(len(times), due, uniform)
         assert len(times) == 10
         assert 72 * HOUR_S < times[-1] - NOW < 84 * HOUR_S
+
+
+def test_a_task_outlives_all_tries_of_its_delivery() -> None:
+    delivery, now = DELIVERY, NOW
+    while (delivery := after(delivery, tried(503), now, 0.999, 1e9)).state == "pending":
+        now = delivery.due
+    assert delivery.attempt == 10
+    assert now - NOW < GRACE_S
 
 
 @given(st.integers(1, len(RETRY_S)), st.floats(0, 0.999))
@@ -131,6 +139,10 @@ MALFORMED = [
     "https://example.com\\@evil.org/",
     "https://example.com/\n",
     "https://[::1/",
+    "http://foo..com/",
+    "http://example.com:25/",
+    "http://example.com:6667/",
+    "http://1.2.3.4.5/",
     "https://example.com/" + "x" * 2_048,
 ]
 PRIVATE = [
@@ -149,6 +161,11 @@ PRIVATE = [
     "http://metadata.google.internal/",
     "http://printer.local./",
     "http://router/",
+    "http://168.63.129.16/",
+    "http://192.88.99.1/",
+    "http://[64:ff9b::7f00:1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[fec0::1]/",
 ]
 
 

@@ -1,6 +1,7 @@
 """What lies in a data directory, and how it is opened."""
 
 import fcntl
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,13 @@ from reynard.core import keys
 from reynard.core.keys import Key
 from reynard.ports.blobs import Blobs
 from reynard.ports.clock import Chance, Clock
-from reynard.ports.store import Keys
+from reynard.ports.store import Deliveries, DeliveryFilter, Keys
 from reynard.storage.blobs import DiskBlobs, objects
 from reynard.storage.master import MasterSecret
 from reynard.storage.sqlite import SQLiteStore
 from reynard.storage.sqlite.store import BUSY_TIMEOUT_S
+
+log = logging.getLogger(__name__)
 
 STORE_FILE: Final = "reynard.db"
 LOCK_FILE: Final = "reynard.lock"
@@ -54,8 +57,22 @@ def _made(data_dir: Path) -> Path:
 
 
 def open_master(data_dir: Path) -> MasterSecret:
-    """What the secrets of webhooks are derived from."""
+    """What the secrets of webhooks are derived from, to be read."""
     return MasterSecret(data_dir / MASTER_FILE)
+
+
+async def first_master(data_dir: Path, store: Deliveries) -> MasterSecret:
+    """The same, read already, and made if need be. Raises `MasterUnreadable`, `OSError`."""
+    master = open_master(data_dir)
+    is_made = master.make()
+    master()
+    if is_made and (await store.list_deliveries(DeliveryFilter(key_id=None, limit=1))).deliveries:
+        log.warning(
+            "%s was not there and is made anew: the webhooks of every key have other secrets from now on. "
+            "If you have a backup of it, stop the gateway and put it back.",
+            data_dir / MASTER_FILE,
+        )
+    return master
 
 
 def open_blobs(settings: Settings, environment: Mapping[str, str]) -> Blobs:

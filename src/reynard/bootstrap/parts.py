@@ -2,9 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 
-from reynard.bootstrap.data_dir import open_master
 from reynard.config import Settings
 from reynard.core.task import RunPolicy
 from reynard.engine.access import Access
@@ -12,7 +10,7 @@ from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission
 from reynard.engine.billing import Billing
 from reynard.engine.calls import Calls
-from reynard.engine.courier import Courier
+from reynard.engine.courier import Courier, Master
 from reynard.engine.endings import Endings
 from reynard.engine.engine import Engine
 from reynard.engine.failover import Failover, RetryPolicy
@@ -48,6 +46,7 @@ class Parts:
         *,
         store: Store,
         blobs: Blobs,
+        master: Master,
         routes: Callable[[], Routes],
         clock: Clock,
         chance: Chance,
@@ -57,6 +56,7 @@ class Parts:
         self._settings = settings
         self._store = store
         self._blobs = blobs
+        self._master = master
         self._routes = routes
         self._clock = clock
         self._chance = chance
@@ -186,13 +186,12 @@ class Parts:
 
     def _webhooks(self) -> Webhooks:
         limits = self._settings.webhooks
-        master = open_master(Path(self._settings.server.data_dir))
         rules = FetchRules(allow_private_networks=limits.allow_private_networks, timeout_s=limits.timeout_s)
         courier = Courier(
             store=self._store,
             notifier=GuardedNotifier(rules),
             payload=views.event,
-            master=master,
+            master=self._master,
             clock=self._clock,
             chance=self._chance,
             observer=self._observer,
@@ -200,7 +199,7 @@ class Parts:
         return Webhooks(
             store=self._store,
             outbox=Outbox(self._store, courier, self._clock, self._jobs, concurrency=limits.concurrency),
-            master=master,
+            master=self._master,
             clock=self._clock,
             allow_private_networks=limits.allow_private_networks,
         )

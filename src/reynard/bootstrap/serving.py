@@ -49,6 +49,11 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         store, metrics = data_dir.open_store(folder, busy_timeout_s=STORE_TIMEOUT_S), Metrics()
         store.observe(metrics)
         await store.retire_all()  # the lock is ours: whoever held a lease here is dead
+        try:
+            master = await data_dir.first_master(folder, store)
+        except BaseException:
+            await store.close()
+            raise
         first_key = await data_dir.first_key(store, clock, chance)
         wiring = Wiring(environment, jobs, demo=demo)
         wiring.apply(settings)
@@ -56,6 +61,7 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
             settings,
             store=store,
             blobs=blobs,
+            master=master,
             routes=lambda: wiring.routes,
             clock=clock,
             chance=chance,
@@ -130,7 +136,8 @@ async def serve(
 ) -> None:
     """Runs the gateway until SIGINT or SIGTERM; SIGHUP, or a change of the file, loads the settings anew.
 
-    `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `CannotListen`.
+    `ready` is told the address and, on the very first start, the admin key. Raises `DataDirInUse`, `CannotListen`,
+    `MasterUnreadable`.
     """
     most_connections = door.most_connections(door.raise_descriptors())
     bound = server.listen(settings.server.host, settings.server.port)

@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ class Finding(NamedTuple):
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @shared.store_options
 def doctor(as_json: bool, config_file: str | None, data: str | None) -> None:
-    """Look at settings, data directory, port, local model and channels. Exits with 1 if something is wrong.
+    """Look at settings, data directory, webhooks, port, local model and channels. Exits with 1 if something is wrong.
 
     \b
     Example:
@@ -58,7 +59,7 @@ def _findings(config_file: str | None, data: str | None) -> Iterator[Finding]:
             yield Finding("settings", False, str(fault))
         return
     yield Finding("settings", True, config_file or "no file; the defaults are in force")
-    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_data_dir, _port, _local_model, _channels)
+    looks: tuple[Callable[[Settings], Iterator[Finding]], ...] = (_data_dir, _webhooks, _port, _local_model, _channels)
     for look in looks:
         yield from look(settings)
 
@@ -91,6 +92,34 @@ def _access(folder: Path, store: Path) -> Iterator[Finding]:
     """Prompts and answers are in the store: whoever reads the file reads them."""
     if folder.stat().st_mode & store.stat().st_mode & OTHERS:
         yield Finding("access", False, f"others on this machine may read {store}: chmod 700 {folder}")
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    from reynard.bootstrap.data_dir import MASTER_FILE, open_master
+    from reynard.storage.master import MasterUnreadable
+
+    path = Path(settings.server.data_dir)
+    if (path / MASTER_FILE).exists():
+        try:
+            open_master(path)()
+        except MasterUnreadable as error:
+            yield Finding("webhooks", False, str(error))
+        else:
+            yield Finding("webhooks", True, f"{MASTER_FILE} can be read")
+    elif _has_deliveries(path):
+        yield Finding("webhooks", False, f"{path / MASTER_FILE} is not there: put it back, or all secrets change")
+
+
+def _has_deliveries(data_dir: Path) -> bool:
+    from reynard.bootstrap.data_dir import STORE_FILE
+
+    if not (data_dir / STORE_FILE).exists():
+        return False
+    with closing(sqlite3.connect(data_dir / STORE_FILE)) as connection:
+        try:
+            return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM deliveries)").fetchone()[0])
+        except sqlite3.DatabaseError:  # of an older version, or damaged, which is told above
+            return False
 
 
 def _port(settings: Settings) -> Iterator[Finding]:

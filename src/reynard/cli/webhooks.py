@@ -13,8 +13,6 @@ from reynard.core import webhooks as rules
 from reynard.core.webhooks import Delivery, Try
 from reynard.ports.store import DeliveryFilter, Store
 
-MOST_TRIES = 100
-
 
 class NotThere(Exception):
     """No delivery, or no key, of that id."""
@@ -74,7 +72,7 @@ def show(delivery_id: str, as_json: bool, config_file: str | None, data: str | N
     """
 
     async def find(store: Store) -> tuple[Delivery, list[Try]]:
-        return await _found(store, delivery_id), await store.tries(delivery_id, MOST_TRIES)
+        return await _found(store, delivery_id), await store.tries(delivery_id, rules.TRIES_KEPT)
 
     found, tries = on_store(config_file, data, find)
     if as_json:
@@ -115,7 +113,8 @@ def secret(key_id: str, as_json: bool, config_file: str | None, data: str | None
     Example:
       reynard webhooks secret key-0a1b2c3d4e5f
     """
-    _show_secrets(on_store(config_file, data, lambda store: store.find_key(key_id)), key_id, as_json, config_file, data)
+    master = _master(config_file, data)
+    _show_secrets(on_store(config_file, data, lambda store: store.find_key(key_id)), key_id, as_json, master)
 
 
 @webhooks.command()
@@ -131,18 +130,23 @@ def rotate(key_id: str, as_json: bool, config_file: str | None, data: str | None
     """
     from reynard.engine.webhooks import rotate as rotated
 
-    key = on_store(config_file, data, lambda store: rotated(store, key_id, now()))
-    _show_secrets(key, key_id, as_json, config_file, data)
+    master = _master(config_file, data)  # first: what cannot be shown is not rotated
+    _show_secrets(on_store(config_file, data, lambda store: rotated(store, key_id, now())), key_id, as_json, master)
 
 
-def _show_secrets(key: Any, key_id: str, as_json: bool, config_file: str | None, data: str | None) -> None:
+def _master(config_file: str | None, data: str | None) -> bytes:
+    """It is not made here: the gateway's user must own it. Raises `MasterUnreadable`."""
     from reynard.bootstrap.data_dir import open_master
+
+    return open_master(Path(shared.load(config_file, data_dir=data).server.data_dir))()
+
+
+def _show_secrets(key: Any, key_id: str, as_json: bool, master: bytes) -> None:
     from reynard.engine.webhooks import secrets_of
 
     if key is None:
         raise NotThere(f"there is no key {key_id}; `reynard keys list` shows them")
-    data_dir = Path(shared.load(config_file, data_dir=data).server.data_dir)
-    found = secrets_of(key, open_master(data_dir)(), now())
+    found = secrets_of(key, master, now())
     if as_json:
         print_json([msgspec.structs.asdict(one) for one in found])
         return

@@ -6,12 +6,13 @@ Nothing is fetched here.
 import binascii
 import re
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from msgspec import Struct
 
+from reynard.core.addresses import is_name_open
 from reynard.core.errors import InvalidParam
 from reynard.core.formats import TYPE_OF_FORMAT, Kind, format_of, type_of
 from reynard.core.generation import Generation
@@ -19,17 +20,9 @@ from reynard.core.messages import AudioBlock, Block, FileBlock, FileLinkBlock, I
 
 Origin = Literal["url", "data", "youtube", "upload"]
 
-PRIVATE_DOMAINS: Final = frozenset(
-    {"alt", "arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain"}
-    | {"localhost", "mail", "onion", "private", "test"}
-)
-"""Top-level domains with no hosts in the public domain name system (RFC 6761, 6762, 8375, 9476, ICANN)."""
-
 _DATA_URI = re.compile(r"data:([a-zA-Z0-9.+-]+/[a-zA-Z0-9.+-]+)(?:;[a-zA-Z0-9-]+=[^;,]*)*;base64,")
 _DISPUTED = re.compile(r"[\x00-\x20\x7f\\]")  # dropped by some parsers, a slash to others
 _AUTHORITY = re.compile(r"([a-z0-9._-]+)(?::[0-9]{0,5})?")
-_PUBLIC_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])")
-_LONGEST_NAME = 253  # RFC 1035 2.3.4
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{6,20}")
 _LONGEST_DATA_PREFIX = 256
 _SNIFFED_BASE64 = 64
@@ -151,10 +144,7 @@ def is_public(url: str) -> bool:
     except ValueError:
         return False
     host = _AUTHORITY.fullmatch(parts.netloc.lower())
-    name = "" if host is None else host[1].removesuffix(".")
-    if parts.scheme != "https" or len(name) > _LONGEST_NAME or not _PUBLIC_NAME.fullmatch(name):
-        return False
-    return name.rpartition(".")[2] not in PRIVATE_DOMAINS
+    return parts.scheme == "https" and host is not None and is_name_open(host[1].removesuffix("."))
 
 
 def _source(block: Block, param: str) -> MediaSource | None:

@@ -6,19 +6,16 @@ The signature, its headers and the schedule are those of Standard Webhooks 1.0
 
 import hashlib
 import hmac
-import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from typing import Final, Literal
-from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reynard.core.addresses import Refused, may_be_open, target
 from reynard.core.errors import InvalidParam
 from reynard.core.keys import Key
-from reynard.core.media import PRIVATE_DOMAINS
 from reynard.core.task import Task
 
 State = Literal["pending", "delivered", "failed"]
@@ -27,13 +24,16 @@ RETRY_S: Final = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72
 """The pauses between tries, from the specification's own example: the tenth and last comes after three days."""
 JITTER: Final = 0.1  # a pause is up to so much longer, so that what failed together does not come back together
 LONGEST_PAUSE_S: Final = 86_400.0
+GRACE_S: Final = 1_209_600.0
+"""How much longer a task is kept that is still to be delivered. All tries together take ten days at the most, with the
+longest pauses that a receiver may ask for; who has it delivered again and again does not keep it for ever."""
+LEAST_POSTPONED_S: Final = 5.0
+MOST_POSTPONED_S: Final = 600.0
+TRIES_KEPT: Final = 100  # of a delivery, the last ones
 GONE: Final = 410  # "no longer interested in receiving webhooks"
 OVERLAP_S: Final = 86_400.0  # how long a secret that was rotated away still signs
 SHOWN_AS: Final = "whsec_"
 LONGEST_URL: Final = 2_048
-
-_DISPUTED = re.compile(r"[\x00-\x20\x7f\\]")  # dropped by some parsers, a slash to others
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # how a host ends that some parser may read as an IPv4 address
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
@@ -93,6 +93,12 @@ def after(delivery: Delivery, tried: Try, now: float, uniform: float, retry_afte
     return replace(delivery, attempt=attempt, due=max(due, asked))
 
 
+def postponed(delivery: Delivery, now: float, uniform: float) -> Delivery:
+    """`delivery`, when the gateway could not try: later, and no try is lost. The older it is, the later."""
+    pause_s = min(max(LEAST_POSTPONED_S, (now - delivery.created) / 4), MOST_POSTPONED_S)
+    return replace(delivery, due=now + pause_s * (1 + JITTER * uniform))
+
+
 def again(delivery: Delivery, now: float) -> Delivery:
     """`delivery`, to be made once more from the first try on, under the same id."""
     return replace(delivery, attempt=0, state="pending", due=now)
@@ -138,38 +144,24 @@ def signature(secret: bytes, delivery_id: str, timestamp: int, body: bytes) -> s
 
 
 def check_callback_url(url: str, param: str, *, private: bool = False) -> None:
-    """Raises `InvalidParam` for what is not an http(s) address of at most 2,048 characters without credentials, and,
-    unless `private` ones are taken, for a host that is plainly not in the public internet.
+    """Raises `InvalidParam` for an address that could never be posted to: what `addresses.target` refuses, is longer
+    than 2,048 characters or has white space, and, unless `private` ones are taken, a host that is plainly not in the
+    public internet.
 
     What a name leads to is looked at when it is posted to, each time.
     """
-    parts = _parts(url)
-    if parts is None or len(url) > LONGEST_URL:
-        raise InvalidParam(
-            f"`{param}` must be an http(s) URL of at most {LONGEST_URL} characters, as `https://example.com/hook`.",
-            param=param,
-        )
-    if "@" in parts.netloc:
-        raise InvalidParam(f"`{param}` must not carry a user name or a password.", param=param)
-    if not private and not _may_be_public((parts.hostname or "").lower().removesuffix(".")):
+    try:
+        goal = None if len(url) > LONGEST_URL or " " in url else target(url)
+    except Refused as refused:
+        raise _malformed(param, f": {refused}.") from None
+    if goal is None:
+        raise _malformed(param, ".")
+    if not (private or may_be_open(goal)):
         raise InvalidParam(f"`{param}` must have a host in the public internet.", param=param)
 
 
-def _parts(url: str) -> SplitResult | None:
-    """None for what is no http(s) address, or one that two parsers may read as two."""
-    if _DISPUTED.search(url):
-        return None
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    return parts if parts.scheme in ("http", "https") and parts.hostname and port != 0 else None
-
-
-def _may_be_public(host: str) -> bool:
-    try:
-        return ip_address(host).is_global
-    except ValueError:
-        last = host.rpartition(".")[2]
-        return "." in host and last not in PRIVATE_DOMAINS and not _NUMBER.fullmatch(last)
+def _malformed(param: str, reason: str) -> InvalidParam:
+    return InvalidParam(
+        f"`{param}` must be an http(s) URL of at most {LONGEST_URL} characters, as `https://example.com/hook`{reason}",
+        param=param,
+    )

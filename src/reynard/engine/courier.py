@@ -15,7 +15,7 @@ from reynard.core.webhooks import GONE, Delivery, Try
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.store import Store
 from reynard.ports.telemetry import UNOBSERVED, Observer
-from reynard.ports.webhooks import NotDelivered, Notifier
+from reynard.ports.webhooks import NotDelivered, Notifier, NotTried
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,14 @@ class Courier:
         if found is None or key is None:  # its time was over first
             gone = Try(at=began, error="task_gone", took_ms=0)
             return await self._record(replace(delivery, state="failed", attempt=delivery.attempt + 1), gone, delivery)
-        tried, retry_after_s = await self._post(delivery, found, key, began)
+        try:
+            tried, retry_after_s = await self._post(delivery, found, key, began)
+        except NotTried as busy:
+            log.info("webhook %s was postponed: %s", delivery.id, busy)
+            return await self._postpone(delivery)
+        except Exception:
+            log.exception("webhook %s could not be posted, and was postponed", delivery.id)
+            return await self._postpone(delivery)
         outcome = webhooks.after(delivery, tried, self._clock.now(), self._chance.uniform(), retry_after_s)
         kept = await self._record(outcome, tried, delivery)
         if tried.status == GONE:
@@ -73,7 +80,8 @@ class Courier:
     async def _post(
         self, delivery: Delivery, found: tuple[Task, bytes | None], key: Key, began: float
     ) -> tuple[Try, float | None]:
-        """The try, and the receiver's `Retry-After`."""
+        """The try, and the receiver's `Retry-After`. Raises `NotTried`, and whatever is wrong with the gateway itself:
+        neither counts as a try."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -81,9 +89,6 @@ class Courier:
             receipt = await self._notifier.send(delivery.url, self._headers(delivery.id, body, key, began), body)
         except NotDelivered as failure:
             error = str(failure.reason)
-        except Exception:
-            log.exception("webhook %s could not be posted", delivery.id)
-            error = "server_error"
         else:
             return Try(at=began, status=receipt.status, took_ms=_ms(loop.time() - started)), receipt.retry_after_s
         return Try(at=began, error=error, took_ms=_ms(loop.time() - started)), None
@@ -92,6 +97,10 @@ class Courier:
         master = self._master()
         secrets = [webhooks.secret_of(master, key.id, version) for version in webhooks.versions(key, now)]
         return webhooks.headers(delivery_id, now, body, secrets)
+
+    async def _postpone(self, delivery: Delivery) -> bool:
+        later = webhooks.postponed(delivery, self._clock.now(), self._chance.uniform())
+        return await self._store.postpone(later, was=delivery)
 
     async def _record(self, outcome: Delivery, tried: Try, was: Delivery) -> bool:
         """When the store has it: what is not recorded would be posted again."""

@@ -41,7 +41,8 @@ class Retention:
             ("results", periods.results_s, store.sweep_results),
             ("tasks", periods.tasks_s, store.sweep_tasks),
             ("chunks", chunks_s, store.sweep_chunks),
-            ("idempotency keys", min(KEPT_S, periods.tasks_s), store.sweep_repeats),
+            ("idempotency keys", KEPT_S, store.sweep_repeats),
+            ("idempotency keys of tasks that are gone", periods.tasks_s, store.sweep_lone_repeats),
             ("ledger entries", periods.ledger_s, store.fold_ledger),
         )
 

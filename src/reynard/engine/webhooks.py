@@ -1,7 +1,5 @@
 """What a key may do with its webhooks: see what was delivered, have it delivered again, and know its secret."""
 
-from typing import Final
-
 from msgspec import Struct
 
 from reynard.core import webhooks
@@ -12,8 +10,6 @@ from reynard.engine.courier import Master
 from reynard.engine.outbox import Outbox
 from reynard.ports.clock import Clock
 from reynard.ports.store import DeliveryFilter, DeliveryPage, Store
-
-MOST_TRIES_SHOWN: Final = 100
 
 
 class Secret(Struct, frozen=True):
@@ -65,7 +61,7 @@ class Webhooks:
     async def find(self, delivery_id: str, caller: Key) -> tuple[Delivery, list[Try]]:
         """A delivery of the caller's, and its last tries, oldest first. Raises `DeliveryNotFound`."""
         found = await self._own(delivery_id, caller)
-        return found, await self._store.tries(delivery_id, MOST_TRIES_SHOWN)
+        return found, await self._store.tries(delivery_id, webhooks.TRIES_KEPT)
 
     async def redeliver(self, delivery_id: str, caller: Key) -> Delivery:
         """The delivery, due now, whatever became of it before. Raises `DeliveryNotFound`."""

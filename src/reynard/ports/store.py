@@ -305,7 +305,12 @@ class Deliveries(Protocol):
 
     async def record_try(self, delivery: Delivery, tried: Try, *, was: Delivery) -> bool:
         """A try, and what it made of `was`, in one commit. False, and only the try is kept, if `was` was changed
-        since: somebody wants it delivered once more."""
+        since: somebody wants it delivered once more. Of a delivery's tries the last `webhooks.TRIES_KEPT` are kept; of
+        one that is gone, none."""
+        ...
+
+    async def postpone(self, delivery: Delivery, *, was: Delivery) -> bool:
+        """As `record_try`, without a try."""
         ...
 
     async def put_back(self, delivery: Delivery) -> bool:
@@ -362,11 +367,12 @@ class Retention(Protocol):
 
     async def sweep_tasks(self, before: float, limit: int) -> int:
         """Tasks that ended by `before` (Unix seconds), with what was delivered of them. One that is still to be
-        delivered stays. Their ledger entries and usage stay."""
+        delivered stays, `webhooks.GRACE_S` at the most. Their ledger entries and usage stay."""
         ...
 
     async def sweep_results(self, before: float, limit: int) -> int:
-        """The results of tasks that ended by `before`; the tasks stay."""
+        """The results of tasks that ended by `before`; the tasks stay. What is still to be delivered stays as
+        in `sweep_tasks`."""
         ...
 
     async def sweep_chunks(self, before: float, limit: int) -> int:
@@ -375,6 +381,10 @@ class Retention(Protocol):
 
     async def sweep_repeats(self, before: float, limit: int) -> int:
         """Idempotency-Keys that were first used by `before`."""
+        ...
+
+    async def sweep_lone_repeats(self, before: float, limit: int) -> int:
+        """Of those, the ones whose task is gone."""
         ...
 
     async def fold_ledger(self, before: float, limit: int) -> int:

@@ -18,6 +18,10 @@ class NotDelivered(Exception):
         self.reason: Reason = reason
 
 
+class NotTried(Exception):
+    """Nothing was posted, for a bound of the gateway's own; it says nothing of the receiver. The text is for a log."""
+
+
 class Receipt(Struct, frozen=True):
     """What the receiver answered. `retry_after_s`: its `Retry-After`, if that is a number of seconds."""
 
@@ -29,5 +33,5 @@ class Notifier(Protocol):
     """Posts to addresses that clients name, and to nothing that they must not reach."""
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Receipt:
-        """One POST, in bounded time; no redirect is followed. Raises `NotDelivered`."""
+        """One POST, in bounded time; no redirect is followed. Raises `NotDelivered`, `NotTried`."""
         ...

@@ -9,10 +9,10 @@ from typing import Final
 import wreq
 from wreq import exceptions as wire
 
-from reynard.ports.webhooks import NotDelivered, Receipt
-from reynard.providers.fetcher.address import Refused, target
-from reynard.providers.fetcher.guarded import WIRE, FetchRules, Resolver, addresses, client
-from reynard.providers.fetcher.lookup import Lookup
+from reynard.core.addresses import Refused, target
+from reynard.ports.webhooks import NotDelivered, NotTried, Receipt
+from reynard.providers.fetcher.guarded import WIRE, FetchRules, Resolver, addresses, client, lookup_of
+from reynard.providers.fetcher.lookup import Busy
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class GuardedNotifier:
 
     def __init__(self, rules: FetchRules, resolve: Resolver | None = None) -> None:
         self._rules = rules
-        self._resolve = resolve or Lookup(absolute=not rules.allow_private_networks)
+        self._resolve = resolve or lookup_of(rules)
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Receipt:
         """See the port."""
@@ -71,6 +71,8 @@ def _told() -> Iterator[None]:
         yield
     except TimeoutError:
         raise NotDelivered("timeout") from None
+    except Busy as busy:
+        raise NotTried(str(busy)) from None
     except Refused as refused:
         log.info("a webhook was not sent: %s", refused)
         raise NotDelivered("unreachable") from None

@@ -15,14 +15,14 @@ from msgspec import Struct
 from wreq import exceptions as wire
 from wreq.dns import DnsOptions
 
+from reynard.core.addresses import Address, Refused, Target, is_name_open, is_open, onward, parsed, target
 from reynard.core.errors import GenerationError
-from reynard.providers.fetcher.address import Address, Refused, Target, is_name_open, is_open, onward, parsed, target
 from reynard.providers.fetcher.lookup import Lookup
 
 log = logging.getLogger(__name__)
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
-"""Host and port to addresses. May raise `Refused`."""
+"""Host and port to addresses, in bounded time. May raise `Refused`, `TimeoutError`."""
 
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS: Final = 5
@@ -55,7 +55,8 @@ FAILED: Final = (
 
 
 class FetchRules(Struct, frozen=True, kw_only=True):
-    """`timeout_s`: for everything, look-ups and redirects included. `head_s`: for one hop, up to its headers.
+    """`timeout_s`: for everything, look-ups and redirects included. `lookup_s`: for a name, and as long for its turn.
+    `head_s`: for one hop, up to its headers.
 
     `pace_bytes` must come in each `pace_s`, until the body ends.
     """
@@ -74,7 +75,7 @@ class GuardedFetcher:
 
     def __init__(self, rules: FetchRules, resolve: Resolver | None = None) -> None:
         self._rules = rules
-        self._resolve = resolve or Lookup(absolute=not rules.allow_private_networks)
+        self._resolve = resolve or lookup_of(rules)
 
     @asynccontextmanager
     async def open(self, url: str, limit: int) -> AsyncIterator["Body"]:
@@ -105,6 +106,11 @@ class GuardedFetcher:
             return await client(goal.host, pinned, self._rules.connect_s).get(goal.url, headers=HEADERS)
 
 
+def lookup_of(rules: FetchRules) -> Lookup:
+    """The system's resolver, of which a third of the whole time is left, whatever it takes."""
+    return Lookup(absolute=not rules.allow_private_networks, lookup_s=min(rules.lookup_s, rules.timeout_s / 3))
+
+
 async def addresses(goal: Target, rules: FetchRules, resolve: Resolver) -> list[Address]:
     """What the host resolves to, all of it checked. Raises `Refused`, `TimeoutError`."""
     if goal.address is not None:
@@ -112,8 +118,7 @@ async def addresses(goal: Target, rules: FetchRules, resolve: Resolver) -> list[
     else:
         if not (rules.allow_private_networks or is_name_open(goal.host)):
             raise Refused("not a public address")
-        async with asyncio.timeout(rules.lookup_s):
-            found = parsed(await resolve(goal.host, goal.port))
+        found = parsed(await resolve(goal.host, goal.port))
     if not (rules.allow_private_networks or all(map(is_open, found))):
         raise Refused("not a public address")
     return found[:MOST_ADDRESSES]

@@ -4,7 +4,7 @@ import sqlite3
 
 import msgspec
 
-from reynard.core.webhooks import Delivery, Try
+from reynard.core.webhooks import TRIES_KEPT, Delivery, Try
 from reynard.ports.store import DeliveryFilter, DeliveryPage
 from reynard.storage.sqlite import lists
 from reynard.storage.sqlite.rows import Row, Rows
@@ -24,14 +24,20 @@ class DeliveryRows(Rows):
 
     async def record_try(self, delivery: Delivery, tried: Try, *, was: Delivery) -> bool:
         """See the port."""
-        settled = (delivery.state, delivery.attempt, delivery.due, was.id, was.state, was.attempt, was.due)
-        row = (was.id, tried.at, tried.status, tried.error, tried.took_ms)
+        settled = _settled(delivery, was)
+        row = {"id": was.id, "kept": TRIES_KEPT, **msgspec.structs.asdict(tried)}
 
         def record(connection: sqlite3.Connection) -> bool:
             connection.execute(self._sql["add_try"], row)
+            connection.execute(self._sql["forget_tries"], row)
             return connection.execute(self._sql["settle_delivery"], settled).rowcount == 1
 
         return await self._writer.run(record)
+
+    async def postpone(self, delivery: Delivery, *, was: Delivery) -> bool:
+        """See the port."""
+        sql, row = self._sql["settle_delivery"], _settled(delivery, was)
+        return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
 
     async def put_back(self, delivery: Delivery) -> bool:
         """See the port."""
@@ -57,6 +63,10 @@ class DeliveryRows(Rows):
         rows = await self._listed(wanted.key_id or "", sql, msgspec.structs.asdict(wanted))
         found = [_delivery(row) for row in rows]
         return DeliveryPage(found[: wanted.limit], has_more=len(found) > wanted.limit)
+
+
+def _settled(delivery: Delivery, was: Delivery) -> Row:
+    return (delivery.state, delivery.attempt, delivery.due, was.id, was.state, was.attempt, was.due)
 
 
 def _delivery(row: Row) -> Delivery:

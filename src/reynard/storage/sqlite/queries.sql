@@ -237,7 +237,13 @@ UPDATE deliveries SET state = ?, attempt = ?, due = ?
 UPDATE deliveries SET state = ?, attempt = ?, due = ? WHERE id = ?;
 
 -- name: add_try
-INSERT INTO delivery_log (delivery_id, at, status, error, took_ms) VALUES (?, ?, ?, ?, ?);
+INSERT INTO delivery_log (delivery_id, at, status, error, took_ms)
+SELECT id, :at, :status, :error, :took_ms FROM deliveries WHERE id = :id;
+
+-- name: forget_tries
+DELETE FROM delivery_log
+ WHERE delivery_id = :id
+   AND seq <= (SELECT seq FROM delivery_log WHERE delivery_id = :id ORDER BY seq DESC LIMIT 1 OFFSET :kept);
 
 -- name: find_delivery
 SELECT id, task_id, key_id, url, created, due, state, attempt FROM deliveries WHERE id = ?;
@@ -283,10 +289,11 @@ DELETE FROM chunks WHERE rowid = ?;
 -- name: tasks_past
 SELECT seq, coalesce(length(result), 0) + coalesce(length(attempts), 0), id
   FROM tasks
- WHERE ended <= ?
-   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE task_id = tasks.id AND state = 'pending')
+ WHERE ended <= :before
+   AND (ended <= :before - :grace
+        OR NOT EXISTS (SELECT 1 FROM deliveries WHERE task_id = tasks.id AND state = 'pending'))
  ORDER BY ended
- LIMIT ?;
+ LIMIT :limit;
 
 -- name: delete_delivery_log
 DELETE FROM delivery_log WHERE delivery_id IN (SELECT id FROM deliveries WHERE task_id = ?);
@@ -298,7 +305,13 @@ DELETE FROM deliveries WHERE task_id = ?;
 DELETE FROM tasks WHERE id = ?;
 
 -- name: results_past
-SELECT seq, length(result) FROM tasks WHERE result IS NOT NULL AND ended <= ? ORDER BY ended LIMIT ?;
+SELECT seq, length(result)
+  FROM tasks
+ WHERE result IS NOT NULL AND ended <= :before
+   AND (ended <= :before - :grace
+        OR NOT EXISTS (SELECT 1 FROM deliveries WHERE task_id = tasks.id AND state = 'pending'))
+ ORDER BY ended
+ LIMIT :limit;
 
 -- name: empty_result
 UPDATE tasks SET result = NULL WHERE seq = ?;
@@ -306,6 +319,14 @@ UPDATE tasks SET result = NULL WHERE seq = ?;
 -- name: sweep_repeats
 DELETE FROM idempotency
  WHERE (key_id, name) IN (SELECT key_id, name FROM idempotency WHERE created <= ? ORDER BY created LIMIT ?);
+
+-- name: sweep_lone_repeats
+DELETE FROM idempotency
+ WHERE (key_id, name) IN (SELECT key_id, name
+                            FROM idempotency
+                           WHERE created <= ? AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = task_id)
+                           ORDER BY created
+                           LIMIT ?);
 
 -- name: entries_past
 SELECT seq, key_id, amount, cost, at

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from reynard.core.webhooks import GRACE_S
 from reynard.storage.sqlite.rows import Row, Rows
 
 MOST_SWEPT_BYTES: Final = 8_000_000  # freeing a page means reading it: some 10 ms of the writer
@@ -30,6 +31,11 @@ class RetentionRows(Rows):
         sql = self._sql["sweep_repeats"]
         return await self._writer.run(lambda connection: connection.execute(sql, (before, limit)).rowcount)
 
+    async def sweep_lone_repeats(self, before: float, limit: int) -> int:
+        """See the port."""
+        sql = self._sql["sweep_lone_repeats"]
+        return await self._writer.run(lambda connection: connection.execute(sql, (before, limit)).rowcount)
+
     async def fold_ledger(self, before: float, limit: int) -> int:
         """See the port."""
         return await self._writer.run(lambda connection: self._fold(connection, before, limit))
@@ -37,13 +43,13 @@ class RetentionRows(Rows):
     # on the writer's thread
 
     def _tasks(self, connection: sqlite3.Connection, before: float, limit: int) -> int:
-        past = list(_bounded(connection.execute(self._sql["tasks_past"], (before, limit))))
+        past = list(_bounded(connection.execute(self._sql["tasks_past"], _past(before, limit))))
         for name in ("delete_delivery_log", "delete_delivery", "delete_task"):
             connection.executemany(self._sql[name], [(task_id,) for _, _, task_id in past])
         return len(past)
 
     def _results(self, connection: sqlite3.Connection, before: float, limit: int) -> int:
-        past = list(_bounded(connection.execute(self._sql["results_past"], (before, limit))))
+        past = list(_bounded(connection.execute(self._sql["results_past"], _past(before, limit))))
         connection.executemany(self._sql["empty_result"], [(seq,) for seq, _ in past])
         return len(past)
 
@@ -70,6 +76,10 @@ class RetentionRows(Rows):
         seqs, _, amounts, costs, times = zip(*all_of_it, strict=True)
         connection.executemany(self._sql["delete_entry"], [(seq,) for seq in seqs])
         connection.execute(self._sql["carry"], (max(seqs), key_id, sum(amounts), sum(costs), max(times)))
+
+
+def _past(before: float, limit: int) -> dict[str, float]:
+    return {"before": before, "limit": limit, "grace": GRACE_S}
 
 
 def _bounded(rows: Iterable[Row]) -> Iterator[Row]:

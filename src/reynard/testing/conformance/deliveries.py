@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from reynard.core.task import Terms
-from reynard.core.webhooks import Delivery, Try, again
+from reynard.core.webhooks import TRIES_KEPT, Delivery, Try, again
 from reynard.ports.store import DeliveryFilter, Store
 from reynard.testing.conformance.store import NOW, RESULT, new_key, new_task
 
@@ -82,6 +82,23 @@ class DeliveryConformance:
         assert await store.find_delivery(made.id) == back
         assert await store.tries(made.id, 9) == [tried(3, 200)]
         assert not await store.put_back(replace(back, id="msg_none"))
+
+    async def test_one_that_is_postponed_is_due_later_and_has_no_try_more(self, store: Store) -> None:
+        made = await deliver(store, 1)
+        later = replace(made, due=NOW + 9)
+        assert await store.postpone(later, was=made)
+        assert await store.find_delivery(made.id) == later
+        assert not await store.postpone(replace(made, due=NOW + 20), was=made)  # it was put back meanwhile, say
+        assert await store.find_delivery(made.id) == later
+        assert await store.tries(made.id, 9) == []
+
+    async def test_the_last_tries_are_kept(self, store: Store) -> None:
+        made, other = await deliver(store, 1), await deliver(store, 2)
+        await store.record_try(other, tried(0), was=other)
+        for number in range(TRIES_KEPT + 3):
+            await store.record_try(made, tried(number), was=made)
+        assert await store.tries(made.id, 999) == [tried(number) for number in range(3, TRIES_KEPT + 3)]
+        assert await store.tries(other.id, 999) == [tried(0)]
 
     async def test_deliveries_are_listed_newest_first(self, store: Store) -> None:
         made = [await deliver(store, number) for number in (1, 2, 3)]

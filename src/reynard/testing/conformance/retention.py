@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from reynard.core.idempotency import Repeat
 from reynard.core.ledger import Entry
-from reynard.core.task import Bill, Completed, Task, transition
+from reynard.core.task import Bill, Completed, Task, Terms, transition
+from reynard.core.webhooks import GRACE_S, Try, again
 from reynard.ports.store import ChunkRow, Store
 from reynard.testing.conformance.store import GENERATION, NOW, POLICY, RESULT, claimed, new_task
 
@@ -109,6 +110,38 @@ class RetentionConformance:
         assert await swept(store.sweep_results, NOW, 10) == 1
         assert await store.find(old.id) == (old, None)
         assert await store.find(young.id) == (young, RESULT)
+
+    async def test_a_result_that_is_still_to_be_delivered_stays(self, store: Store) -> None:
+        told = replace(new_task(1), terms=Terms(callback_url="https://example.com/hook"))
+        await store.insert(ended_at(NOW, told), None, RESULT)
+        assert await store.sweep_results(NOW + 1, 10) == 0
+        assert await store.sweep_tasks(NOW + GRACE_S - 1, 10) == 0
+        [made] = await store.due_deliveries((0.0, ""), NOW + 1, 9)
+        tried = Try(at=NOW, status=204, took_ms=1)
+        assert await store.record_try(replace(made, state="delivered", attempt=1), tried, was=made)
+        assert await swept(store.sweep_results, NOW + 1, 10) == 1
+
+    async def test_a_task_that_is_delivered_again_and_again_goes_in_the_end(self, store: Store) -> None:
+        told = replace(new_task(1), terms=Terms(callback_url="https://example.com/hook"))
+        await store.insert(ended_at(NOW, told), None, RESULT)
+        [made] = await store.due_deliveries((0.0, ""), NOW, 9)
+        assert await store.put_back(again(made, NOW + GRACE_S))
+        assert await swept(store.sweep_results, NOW + GRACE_S, 10) == 1
+        assert await swept(store.sweep_tasks, NOW + GRACE_S, 10) == 1
+        assert await store.find_delivery(made.id) is None
+        assert not await store.record_try(made, Try(at=NOW, status=204, took_ms=1), was=made)
+        assert await store.tries(made.id, 9) == []
+
+    async def test_idempotency_keys_of_tasks_that_are_gone_are_forgotten(self, store: Store) -> None:
+        running, ended, young = new_task(1), ended_at(NOW, replace(new_task(2), created=NOW)), new_task(3)
+        for number, task in enumerate((running, ended, young)):
+            await store.insert(task, None if task.is_ended else GENERATION, repeat=Repeat(f"r{number}", b"f"))
+        assert await store.sweep_lone_repeats(NOW + 9, 10) == 0
+        assert await swept(store.sweep_tasks, NOW, 10) == 1
+        assert await store.sweep_lone_repeats(NOW - 1, 10) == 0
+        assert await swept(store.sweep_lone_repeats, NOW + 9, 10) == 1
+        kept = [await store.repeated("key-a", f"r{number}") is not None for number in range(3)]
+        assert kept == [True, False, True]
 
     async def test_idempotency_keys_are_forgotten(self, store: Store) -> None:
         for number in (1, 2):

@@ -1,4 +1,4 @@
-"""Which addresses may be fetched: pure rules over a URL and over what its host resolves to.
+"""Which addresses of clients may be connected to: pure rules over a URL and over what its host resolves to.
 
 A URL is taken apart once, here, and written anew from its parts: what connects never reads the client's own spelling.
 Hosts in numbers are read as the URL standard (https://url.spec.whatwg.org/#concept-ipv4-parser) and inet_aton(3) do.
@@ -10,8 +10,6 @@ from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
-
-from reynard.core.media import PRIVATE_DOMAINS
 
 Address = IPv4Address | IPv6Address
 
@@ -26,6 +24,12 @@ BAD_PORTS: Final = frozenset(
     | {5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080}
 )
 """What no browser connects to, because other protocols live there: https://fetch.spec.whatwg.org/#bad-port."""
+
+PRIVATE_DOMAINS: Final = frozenset(
+    {"alt", "arpa", "corp", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain"}
+    | {"localhost", "mail", "onion", "private", "test"}
+)
+"""Top-level domains with no hosts in the public domain name system (RFC 6761, 6762, 8375, 9476, ICANN)."""
 
 CLOSED_V4: Final = tuple(
     IPv4Network(text)
@@ -67,12 +71,13 @@ ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})  # RFC 5214 6.1
 _DISPUTED = re.compile(r"[\x00-\x1f\x7f\\]")  # dropped by some parsers, a slash to others
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_PUBLIC_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])")
 _AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[^\[\]:@%]+))(?::(?P<port>[0-9]{0,5}))?")
 _KEPT_IN_PATH = "!$%&'()*+,/:;=@~"
 
 
 class Refused(Exception):
-    """Not to be fetched, or not fetched. The reason is for the log: one of a few fixed texts, without the address."""
+    """Not to be connected to, or there was no answer. The reason is one of a few fixed texts, without the address."""
 
 
 class Target(Struct, frozen=True):
@@ -144,8 +149,15 @@ def numeric(name: str) -> IPv4Address | None:
 
 
 def is_name_open(name: str) -> bool:
-    """Whether a name can be one of the public domain name system."""
-    return "." in name and name.rpartition(".")[2] not in PRIVATE_DOMAINS
+    """Whether a name, in lower case and without the dot at the end, can be one of the public domain name system."""
+    if len(name) > LONGEST_NAME or not _PUBLIC_NAME.fullmatch(name):
+        return False
+    return name.rpartition(".")[2] not in PRIVATE_DOMAINS
+
+
+def may_be_open(goal: Target) -> bool:
+    """Whether a target can be in the public internet, as far as can be told before its name is looked up."""
+    return is_name_open(goal.host) if goal.address is None else is_open(goal.address)
 
 
 def is_open(address: Address) -> bool:
