@@ -24,6 +24,8 @@ async def complete(request: WireRequest, route: Route, identity: Identity, call:
     async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
         call.status = response.status
         call.answering = response.status == OK
+        if call.answering:
+            call.begin()
         body = await _body(response, route)
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model

@@ -20,10 +20,11 @@ class Call:
     took to its first chunk.
     """
 
-    __slots__ = ("_loop", "answering", "began", "era", "first_s", "key", "status")
+    __slots__ = ("_health", "_loop", "answering", "began", "era", "first_s", "key", "status")
 
-    def __init__(self, key: int, era: int) -> None:
+    def __init__(self, key: int, era: int, health: "Health | None" = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._health = health
         self.key = key
         self.era = era
         self.began = self._loop.time()
@@ -35,6 +36,12 @@ class Call:
         """A chunk came."""
         if self.first_s is None:
             self.first_s = self._loop.time() - self.began
+            self.begin()
+
+    def begin(self) -> None:
+        """The answer is on its way: the channel is well enough to be asked by others."""
+        if self._health is not None:
+            self._health.answered(self)
 
     @property
     def may_be_repeated(self) -> bool:
@@ -93,7 +100,13 @@ class Health:
         if self._starts is not None:
             self._starts.add(now)
         self._calls += 1
-        return Call(self._keys.pick(now), self._circuit.era)
+        return Call(self._keys.pick(now), self._circuit.era, self)
+
+    def answered(self, call: Call) -> None:
+        """It begins to be answered: if it was the probe, the circuit closes, and what becomes of it counts anew."""
+        if self._circuit.until is not None and call.era == self._circuit.era:
+            self._circuit = self._circuit.answered(call.era)
+            call.era = self._circuit.era
 
     def succeeded(self, call: Call, tokens: int, now: float) -> None:
         """It was answered whole, with so many tokens in all."""
