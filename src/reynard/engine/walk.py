@@ -132,8 +132,12 @@ class Walk:
         return None, again
 
     async def _sort(self, lane: Lane, queue: deque[Route], again: list[Route]) -> None:
-        """Where a channel that gave no answer belongs: to those to ask at once, later, or no more."""
+        """Where a channel that gave no answer belongs: to those to ask at once, later, or no more.
+
+        One that was outrun did nothing wrong: it comes next, now that the winner broke.
+        """
         if lane.outrun:
+            queue.appendleft(lane.route)
             return
         match "later" if lane.failure is None else await self._after(lane, lane.failure):
             case "now":
@@ -184,7 +188,7 @@ class Walk:
         return await self._race(lane, queue, slow_s)
 
     async def _race(self, lane: Lane, queue: deque[Route], slow_s: float) -> list[Lane]:
-        """Of two attempts, the first that has something to say goes on, and the other is cut."""
+        """Of two attempts, the first that has something to say goes on, and the other is cut. The winner comes first."""
         race = Race()
         async with asyncio.TaskGroup() as group:
             running = {lane: group.create_task(self._attempt(lane, self._media, race))}
@@ -194,7 +198,7 @@ class Walk:
                 beside = Lane(second)
                 running[beside] = group.create_task(self._attempt_beside(beside, race))
                 await _decided(race, running)
-        return list(running)
+        return sorted(running, key=lambda lane: lane.call is not race.winner)
 
     def _first_open(self, queue: deque[Route]) -> Route | None:
         """The next channel that may be asked now, taken out of the queue."""
