@@ -27,7 +27,10 @@ from reynard.core.task import Task
 from reynard.engine.failover import RetryPolicy
 from reynard.engine.routes import Route
 from reynard.engine.work import Work
+from reynard.ports.codec import Codec
 from reynard.ports.transport import ConnectionBroken, WireRequest
+from reynard.providers.anthropic import AnthropicCodec
+from reynard.providers.gemini import GeminiCodec
 from reynard.providers.openai import OpenAICodec
 
 NO_RETRIES: Final = Retries(floor=0, share=0)
@@ -101,6 +104,15 @@ async def test_a_first_chunk_says_nothing_more_of_a_closed_circuit() -> None:
 
 
 # one model of several
+
+
+def _limited_by(code: str) -> dict[str, Any]:
+    return {"error": {"type": "rate_limit_error", "details": {"error_code": code}}}
+
+
+def _denied_for(reason: str) -> dict[str, Any]:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}
+    return {"error": {"status": "PERMISSION_DENIED", "details": [info]}}
 
 
 class Refusing(Provider):
@@ -179,6 +191,47 @@ async def test_why_a_model_rests_is_told_of_that_model_alone() -> None:
     reason = one.health.reason("n", now())
     assert (reason.code, "settings" in reason.message) == ("upstream_rate_limited", True)
     assert one.health.reason("m", now()).code == "upstream_auth_failed"
+
+
+@pytest.mark.parametrize(
+    ("codec", "status", "body", "of_model"),
+    [
+        (OpenAICodec(), 404, {}, True),
+        (OpenAICodec(), 400, {"error": {"code": "model_not_found"}}, True),
+        (OpenAICodec(), 403, {"error": {"code": "model_not_found", "type": "invalid_request_error"}}, True),
+        (OpenAICodec(), 429, {"error": {"code": "rate_limit_exceeded", "type": "tokens"}}, True),
+        (OpenAICodec(), 429, {"error": {"code": "insufficient_quota", "type": "insufficient_quota"}}, False),
+        (OpenAICodec(), 429, {"error": {"code": "rate_limit_exceeded", "type": "insufficient_quota"}}, False),
+        (OpenAICodec(), 403, {"error": {"code": "server_error"}}, False),
+        (OpenAICodec(), 401, {}, False),
+        (OpenAICodec(), 500, {}, False),
+        (AnthropicCodec(), 403, {"error": {"type": "permission_error"}}, True),
+        (AnthropicCodec(), 404, {"error": {"type": "not_found_error"}}, True),
+        (AnthropicCodec(), 529, {}, True),
+        (AnthropicCodec(), 429, None, True),
+        (AnthropicCodec(), 429, _limited_by("enforced_spend_limit_reached"), False),
+        (AnthropicCodec(), 401, {"error": {"type": "authentication_error"}}, False),
+        (AnthropicCodec(), 500, {"error": {"type": "api_error"}}, False),
+        (GeminiCodec(), 403, {"error": {"status": "PERMISSION_DENIED"}}, True),
+        (GeminiCodec(), 404, {"error": {"status": "NOT_FOUND"}}, True),
+        (GeminiCodec(), 429, {"error": {"status": "RESOURCE_EXHAUSTED"}}, True),
+        (GeminiCodec(), 403, _denied_for("SERVICE_DISABLED"), False),
+        (GeminiCodec(), 403, _denied_for("IAM_PERMISSION_DENIED"), True),
+        (GeminiCodec(), 400, {"error": {"status": "FAILED_PRECONDITION"}}, False),
+        (GeminiCodec(), 404, {}, True),
+    ],
+)
+def test_what_a_failure_speaks_of_is_told_by_its_typed_body(
+    codec: Codec, status: int, body: Any, of_model: bool
+) -> None:
+    assert codec.decode_error(status, msgspec.json.encode(body)).of_model is of_model
+
+
+def test_an_error_in_the_middle_of_a_stream_speaks_of_a_model_too() -> None:
+    event = b'event: error\ndata: {"type":"error","error":{"type":"rate_limit_error","message":"no"}}\n\n'
+    with pytest.raises(GenerationError) as caught:
+        list(AnthropicCodec().stream_decoder().feed(event))
+    assert caught.value.of_model
 
 
 # how long a caller is kept waiting
