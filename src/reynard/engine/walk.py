@@ -33,7 +33,8 @@ class RetryPolicy(Struct, frozen=True):
     """`rounds`: how often every channel is asked at most. Pauses double from `pause_s`, drawn from half to whole.
 
     `longest_pause_s`: what all pauses of a model may come to. Where another model may stand in, it is
-    `hurried_pause_s`: that one is nearer than a channel that comes back some time.
+    `hurried_pause_s`: that one is nearer than a channel that comes back some time. The same where a caller holds the
+    line: it is told at once when to come again, and need not hang behind a provider that nobody asks.
     """
 
     rounds: int = 3
