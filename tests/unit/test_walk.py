@@ -604,7 +604,7 @@ async def test_a_generation_that_ends_before_what_was_delivered_is_another() -> 
         repeats=2,
     )
     with pytest.raises(Diverged):
-        delivery.end()
+        await delivery.end()
     assert this.journal.assembly is None
 
 

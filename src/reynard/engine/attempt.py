@@ -53,9 +53,11 @@ async def stream(request: WireRequest, route: Route, identity: Identity, call: C
                     await _drain(parts)
                     break
     await delivery.take(decoder.close())
-    delivery.end()
-    whole = delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model)
-    return with_content(whole)
+    whole = with_content(
+        delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model)
+    )
+    await delivery.end()
+    return whole
 
 
 async def _drain(parts: AsyncIterator[bytes]) -> None:
