@@ -52,7 +52,7 @@ class InOneBody(Provider):
     @asynccontextmanager
     async def send(self, request: WireRequest) -> AsyncIterator[Any]:
         self.asked.append(request)
-        yield Whole(self, self.scripts[0])
+        yield Whole(self, words("x"))
 
 
 async def probing(provider: Provider, of: Work, sink: Reader | None) -> tuple[Route, asyncio.Task[Any]]:
@@ -126,7 +126,7 @@ class Refusing(Provider):
     async def send(self, request: WireRequest) -> AsyncIterator[Any]:
         self.asked.append(request)
         refused = msgspec.json.decode(request.body)["model"] == "m"
-        yield Refusal(self, self._status, self._word) if refused else Answer(self, self.scripts[0])
+        yield Refusal(self, self._status, self._word) if refused else Answer(self, words("fine"))
 
 
 class Refusal(Answer):

@@ -191,7 +191,7 @@ class Walk:
         return await self._race(lane, queue, slow_s)
 
     async def _race(self, lane: Lane, queue: deque[Route], slow_s: float) -> list[Lane]:
-        """Of two attempts, the first that has something to say goes on, and the other is cut. The winner comes first."""
+        """Of two attempts, the first that has something to say goes on, and the other is cut. It comes first."""
         race = Race()
         async with asyncio.TaskGroup() as group:
             running = {lane: group.create_task(self._attempt(lane, self._media, race))}
