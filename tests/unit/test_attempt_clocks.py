@@ -124,3 +124,14 @@ async def test_a_body_without_an_end_is_let_go(monkeypatch: pytest.MonkeyPatch) 
     await failover([one]).generate(work(), Reader())
     await body.left.wait()
     await one.quiet.wait()
+
+
+async def test_no_more_calls_linger_than_may_be_under_way() -> None:
+    body: Any = Body(Ending().parts())
+    one = route("a", body, concurrency=1)
+    await failover([one]).generate(work(), Reader())
+    assert not body.left.is_set()
+    body = one.transport = Body(Ending().parts())
+    await failover([one]).generate(work(), Reader())
+    assert body.left.is_set()
+    assert not one.quiet.is_set()
