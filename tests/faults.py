@@ -30,8 +30,8 @@ class Scenario:
 
     `body` and `stream`: the code with which a call in one body ends that has no other channel, and a stream; None is
     the whole answer. `codes`: other ones, of a dialect, or of its streams alone. `begins`: the dialects in which
-    some of a stream came before it failed; what was handed out ends with `broken`, and if `goes_on`, another channel
-    that gives the same continues it. `most`: requests that the failing provider sees for one call, at most. `says`:
+    some of a stream came before it failed; what was handed out ends with `BROKEN`, and another channel that gives the
+    same continues it. `most`: requests that the failing provider sees for one call, at most. `says`:
     what of the provider's reason is told.
     """
 
@@ -42,8 +42,6 @@ class Scenario:
     most: int = 1
     channel: str = ""
     begins: tuple[str, ...] = ()
-    broken: str = "stream_interrupted"
-    goes_on: bool = True
     codes: Mapping[str, str] = field(default_factory=dict)
     says: str = ""
 
@@ -58,9 +56,7 @@ class Scenario:
 
 
 def _fails(name: str, code: str, *, most: int = 1, **fields: Any) -> Scenario:
-    own = {
-        name: fields.pop(name) for name in ("channel", "begins", "broken", "goes_on", "codes", "says") if name in fields
-    }
+    own = {name: fields.pop(name) for name in ("channel", "begins", "codes", "says") if name in fields}
     return Scenario(name, fields, code, code, most, **own)
 
 
@@ -68,6 +64,7 @@ def _passes(name: str, *, most: int = 1, channel: str = "", **behaviour: Any) ->
     return Scenario(name, behaviour, None, None, most, channel)
 
 
+BROKEN: Final = "stream_interrupted"
 EACH: Final = ("openai", "anthropic", "gemini")
 WHOLE: Final = "whole"
 EXHAUSTED: Final = "all_platforms_exhausted"
@@ -94,8 +91,6 @@ SCENARIOS: Final = {
         _fails(
             "content filter",
             "content_policy_violation",
-            begins=("anthropic",),  # a refusal is an answer there, with a beginning and an end
-            broken="content_policy_violation",
             reason="content_filter",
             rate=1,
         ),
@@ -124,9 +119,6 @@ SCENARIOS: Final = {
         _fails(
             "nothing in the answer",
             "generation_failed_no_content",
-            begins=EACH,
-            broken="generation_failed_no_content",
-            goes_on=False,  # the end was handed out with the rest of nothing
             tokens=0,
         ),
         _passes("a primary that flaps", most=2, status=500, rate=1, every=2),
@@ -175,8 +167,8 @@ def _alone(scenario: Scenario, *, stream: bool) -> str:
     usual = codes["openai"]
     said = [_told(usual)]
     said += [f"{dialect}: {_told(code)}" for dialect, code in codes.items() if code != usual]
-    if stream and scenario.begins and scenario.broken not in codes.values():
-        said.append(f"read: `{scenario.broken}`")
+    if stream and scenario.begins and BROKEN not in codes.values():
+        said.append(f"read: `{BROKEN}`")
     return "; ".join(said)
 
 
@@ -187,4 +179,4 @@ def _told(code: str | None) -> str:
 def _rescued(scenario: Scenario) -> str:
     if not scenario.is_rescued("openai"):
         return "the same"
-    return WHOLE if scenario.goes_on else f"{WHOLE}; read: the same"
+    return WHOLE

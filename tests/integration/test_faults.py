@@ -13,7 +13,7 @@ from typing import get_args
 
 import httpx2
 import pytest
-from tests.faults import OF_THE_REQUEST, SCENARIOS, STATUS, Scenario, behaviour_of
+from tests.faults import BROKEN, OF_THE_REQUEST, SCENARIOS, STATUS, Scenario, behaviour_of
 from tests.integration.test_answers import wait_for
 from tests.processes import UPSTREAM_KEY, Dialect, Gateway, Upstream, channel, running
 from tests.ways import WAYS, Told, Way
@@ -33,10 +33,10 @@ def expected(scenario: Scenario, dialect: str, way: Way, behind: str) -> str | N
     """The code with which it ends; None is the whole answer."""
     code = scenario.code(dialect, stream=way.stream)
     is_open = way.hands_out and dialect in scenario.begins
-    is_rescued = behind != "alone" and code not in OF_THE_REQUEST and (scenario.goes_on or not is_open)
+    is_rescued = behind != "alone" and code not in OF_THE_REQUEST
     if code is None or is_rescued:
         return None
-    return scenario.broken if is_open else code
+    return BROKEN if is_open else code
 
 
 Cell = tuple[str, str, str]

@@ -146,3 +146,13 @@ def test_a_healthy_one_makes_no_new_value_for_each_call() -> None:
     circuit, _ = driven(*["success"] * 4)
     assert circuit.entered() is circuit
     assert circuit.succeeded(circuit.era, RULE) is circuit
+
+
+def test_a_probe_that_begins_to_be_answered_closes_it_and_counts_anew() -> None:
+    circuit, now = driven("failure", "failure", "failure", *["wait"] * 5)
+    probing = circuit.entered()
+    begun = probing.answered(probing.era)
+    assert (begun.state(now), begun.era, begun.openings) == ("closed", probing.era + 1, 1)
+    assert begun.answered(begun.era) is begun
+    assert probing.answered(probing.era - 1) is probing
+    assert begun.failed(begun.era, now, RULE).in_a_row == 1

@@ -76,6 +76,15 @@ def test_a_benched_key_is_left_out_until_its_time() -> None:
     assert {keys.pick(20) for _ in range(4)} == {0, 1}
 
 
+def test_a_key_benched_for_one_model_serves_the_others() -> None:
+    keys = Keyring(2)
+    keys.bench(0, 10, "m")
+    assert ({keys.pick(5, "m") for _ in range(4)}, {keys.pick(5, "n") for _ in range(4)}) == ({1}, {0, 1})
+    keys.bench(1, 20)
+    assert (keys.wait_s(5, "m"), keys.wait_s(5, "n"), keys.wait_s(5)) == (5, 0, 0)
+    assert (keys.has_other(0, 15, "m"), keys.has_other(1, 5, "m"), keys.has_other(1, 5, "n")) == (False, False, True)
+
+
 @given(st.integers(1, 5), st.lists(st.tuples(st.integers(0, 4), st.floats(0, 100)), max_size=20), st.floats(0, 100))
 def test_no_benched_key_is_picked_while_another_is_free(
     count: int, benches: list[tuple[int, float]], now: float

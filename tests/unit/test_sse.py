@@ -142,3 +142,23 @@ def test_comments_without_end_are_not_an_event() -> None:
     parser = SSEParser(limit=100)
     for _ in range(100):
         assert parser.feed(b": ping\n\n") == []
+
+
+@pytest.mark.parametrize(
+    ("data", "silent"),
+    [
+        (b"", True),
+        (b": a\n\n: b\r\n", True),
+        (b": data: x", True),
+        (b"\n\n", True),
+        (b": a\n\nd", False),
+        (b"data: x\n\n: a\n", False),
+        (b"data:\n", False),
+    ],
+)
+def test_comments_alone_are_silence(data: bytes, silent: bool) -> None:
+    whole, cut = SSEParser(), SSEParser()
+    whole.feed(data)
+    for position in range(len(data)):
+        cut.feed(data[position : position + 1])
+    assert (whole.is_silent, cut.is_silent) == (silent, silent)

@@ -279,7 +279,7 @@ async def test_a_model_that_is_unknown_upstream_does_not_open_the_circuit_of_the
 async def test_a_late_success_does_not_hide_why_the_channel_rests() -> None:
     one = route("a", Provider(500), circuit=CircuitRule(failures=1, open_s=50), retries=Retries(share=0, floor=0))
     now = asyncio.get_running_loop().time
-    early = one.health.enter(now())
+    early = one.health.enter("m", now())
     assert early is not None
     first = await failed(failover([one]), work())
     one.health.succeeded(early, 0, now())
@@ -604,7 +604,7 @@ async def test_a_generation_that_ends_before_what_was_delivered_is_another() -> 
         repeats=2,
     )
     with pytest.raises(Diverged):
-        delivery.end()
+        await delivery.end()
     assert this.journal.assembly is None
 
 
@@ -625,6 +625,6 @@ async def test_how_long_a_key_rests_is_the_channels_own() -> None:
 async def test_tokens_are_counted_when_the_answer_is_there() -> None:
     one = route("a", Provider(words("y")), tpm=40)
     now = asyncio.get_running_loop().time
-    assert one.health.wait_s(now()) == 0
+    assert one.health.wait_s("m", now()) == 0
     await failover([one]).generate(work(asked(stream=False)), None)
-    assert one.health.wait_s(now()) == pytest.approx(1.5, abs=0.1)  # until one of forty a minute is there again
+    assert one.health.wait_s("m", now()) == pytest.approx(1.5, abs=0.1)  # until one of forty a minute is there again

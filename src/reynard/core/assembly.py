@@ -198,7 +198,12 @@ def _says_something(choice: Choice) -> bool:
     return choice.finish_reason == "length" or holds_anything(choice.message)
 
 
-def holds_anything(message: Answer) -> bool:
+def begins(chunk: Chunk) -> bool:
+    """Whether there is anything in it that a model produced: a role, a finish reason or a usage is nothing of that."""
+    return any(holds_anything(choice.delta) for choice in chunk.choices)
+
+
+def holds_anything(message: Answer | Delta) -> bool:
     """Whether there is anything in it that a model produced."""
     return any(
         (

@@ -62,12 +62,19 @@ class Circuit(Struct, frozen=True):
         """A call was let through; of an open circuit, the probe."""
         return self if self.until is None else replace(self, probing=True)
 
+    def answered(self, era: int) -> "Circuit":
+        """A call that began in `era` begins to be answered: of the probe, that is all that was asked of it. The rest of
+        a long answer is a call like any other, in the era that begins with it."""
+        if era != self.era or self.until is None:
+            return self
+        return Circuit(era=self.era + 1, openings=self.openings)
+
     def succeeded(self, era: int, rule: CircuitRule) -> "Circuit":
-        """A call that began in `era` was answered."""
+        """A call that began in `era` was answered whole."""
         if era != self.era:
             return self
         if self.until is not None:
-            return Circuit(era=self.era + 1, openings=self.openings)
+            return self.answered(era)
         if self.seen == rule.calls and not self.recent and not self.openings:
             return self  # nothing to forget: the usual case
         return self._counted(0, rule)

@@ -277,15 +277,28 @@ class GenerationError(ReynardError):
     """How a generation failed. `code` is one of `TASK_ERROR_CODES`.
 
     `failover`: another channel, or the same one later, may do better; the failure is the provider's and not the
-    request's. `retry_after_s`: what the provider asked to wait, if it did.
+    request's. `retry_after_s`: what the provider asked to wait, if it did. `of_model`: it says something of the model
+    that was asked for (its name, the right to it, its limit), and nothing of the others on the same channel.
     """
 
     code: TaskErrorCode  # type: ignore[misc]
 
     def __init__(
-        self, code: TaskErrorCode, message: str, *, failover: bool = False, retry_after_s: float | None = None
+        self,
+        code: TaskErrorCode,
+        message: str,
+        *,
+        failover: bool = False,
+        retry_after_s: float | None = None,
+        of_model: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.failover = failover
         self.retry_after_s = retry_after_s
+        self.of_model = of_model
+
+    @property
+    def is_wrong_name(self) -> bool:
+        """Whether the provider is well, and has no such model."""
+        return self.of_model and self.code == "upstream_error"

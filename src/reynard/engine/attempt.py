@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Final
 
 from reynard.core.assembly import says_nothing
@@ -12,6 +12,7 @@ from reynard.engine.delivery import MAX_ANSWER_BYTES, Delivery
 from reynard.engine.health import Call
 from reynard.engine.routes import Route
 from reynard.engine.work import Identity
+from reynard.ports.codec import StreamDecoder
 from reynard.ports.transport import ConnectFailed, ConnectionBroken, WireRequest, WireResponse
 
 OK: Final = 200
@@ -24,6 +25,8 @@ async def complete(request: WireRequest, route: Route, identity: Identity, call:
     async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
         call.status = response.status
         call.answering = response.status == OK
+        if call.answering:
+            call.begin()
         body = await _body(response, route)
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
@@ -36,69 +39,84 @@ async def stream(request: WireRequest, route: Route, identity: Identity, call: C
     Raises `GenerationError`, `Diverged`, `Outrun`.
     """
     decoder = route.codec.stream_decoder()
-    async with _clocked(route, route.channel.first_byte_timeout_s) as clock, route.transport.send(request) as response:
+    async with _clocked(route, route.channel.first_byte_timeout_s) as clock, AsyncExitStack() as answer:
+        response = await answer.enter_async_context(route.transport.send(request))
         call.status = response.status
         if response.status != OK:
             await _body(response, route)
-        async with aclosing(response.parts()) as parts:
-            async for part in parts:
-                call.answering = True
-                clock.hold()  # how fast the reader is, is not the provider's affair
-                await delivery.take(decoder.feed(part))
-                clock.tick()
-                if decoder.done:
-                    clock.stop()
-                    await _drain(parts)
-                    break
+        parts = await answer.enter_async_context(aclosing(response.parts()))
+        async for part in parts:
+            call.answering = True
+            clock.hold()  # how fast the reader is, is not the provider's affair
+            await delivery.take(decoder.feed(part))
+            clock.tick(decoder)
+            if decoder.done:
+                if route.may_linger:
+                    route.linger(_drained(parts, answer.pop_all()))
+                break
     await delivery.take(decoder.close())
-    delivery.end()
-    whole = delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model)
-    return with_content(whole)
+    whole = with_content(delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model))
+    await delivery.end()
+    return whole
 
 
-async def _drain(parts: AsyncIterator[bytes]) -> None:
-    """The end of the body, if it comes at once: then the connection can be used again."""
-    with suppress(TimeoutError, ConnectionBroken):
-        async with asyncio.timeout(LINGER_S):
-            await anext(parts, None)
+async def _drained(parts: AsyncIterator[bytes], answer: AsyncExitStack) -> None:
+    """The end of the body, if it comes soon: then the connection can be used again. Nobody waits for it."""
+    async with answer:
+        with suppress(TimeoutError, ConnectionBroken):
+            async with asyncio.timeout(LINGER_S):
+                await anext(parts, None)
 
 
 class _Clock:
-    """First byte, idle and total time, on one timer."""
+    """First byte, idle and total time, on one timer. `is_held`: it is the reader that is waited for."""
 
-    __slots__ = ("_deadline", "_idle_s", "_loop", "_timeout")
+    __slots__ = ("_first", "_idle_s", "_loop", "_timeout", "_total", "is_held")
 
-    def __init__(self, timeout: asyncio.Timeout, route: Route) -> None:
+    def __init__(self, timeout: asyncio.Timeout, route: Route, first_s: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._idle_s = route.channel.idle_timeout_s
-        self._deadline = self._loop.time() + route.channel.total_timeout_s
+        began = self._loop.time()
+        self._first = began + first_s
+        self._total = began + route.channel.total_timeout_s
+        self.is_held = False
 
     def hold(self) -> None:
         """Only the total time runs."""
-        self._timeout.reschedule(self._deadline)
+        self.is_held = True
+        self._timeout.reschedule(self._total)
 
-    def stop(self) -> None:
-        """All that was wanted is there."""
-        self._timeout.reschedule(None)
-
-    def tick(self) -> None:
-        """Something came."""
-        self._timeout.reschedule(min(self._loop.time() + self._idle_s, self._deadline))
+    def tick(self, decoder: StreamDecoder) -> None:
+        """Something came. A provider that only keeps the connection open is silent all the same."""
+        self.is_held = False
+        limit = min(self._first, self._total) if decoder.is_silent else self._total
+        self._timeout.reschedule(min(self._loop.time() + self._idle_s, limit))
 
 
 @asynccontextmanager
 async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
     """A clock that has `first_s` until its first tick; wire failures become the task's."""
+    clock = None
     try:
         async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
-            yield _Clock(timeout, route)
+            clock = _Clock(timeout, route, first_s)
+            yield clock
     except TimeoutError:
-        raise GenerationError(
-            "generation_timeout", "The provider did not answer in time. Try again later.", failover=True
-        ) from None
+        raise (_unread() if clock is not None and clock.is_held else _silent()) from None
     except (ConnectFailed, ConnectionBroken) as error:
         raise GenerationError("upstream_error", f"The provider failed: {error}. Try again.", failover=True) from error
+
+
+def _silent() -> GenerationError:
+    return GenerationError("generation_timeout", "The provider did not answer in time. Try again later.", failover=True)
+
+
+def _unread() -> GenerationError:
+    """The channel is well, and another would be read as slowly."""
+    return GenerationError(
+        "generation_timeout", "The answer was read too slowly to end in the time that it may take. Read it faster."
+    )
 
 
 def with_content(completion: Completion) -> Completion:

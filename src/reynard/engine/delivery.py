@@ -5,13 +5,15 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from reynard.core.assembly import Assembly
+from reynard.core.assembly import Assembly, begins
 from reynard.core.chat import Chunk, encode
 from reynard.core.errors import GenerationError
 from reynard.engine.health import Call
 from reynard.engine.work import Identity, Journal, Sink
 
 MAX_ANSWER_BYTES: Final = 64_000_000
+MOST_HELD_BACK: Final = 16
+"""Chunks in front of the first that says something: a role and the like."""
 
 
 class Diverged(Exception):
@@ -74,6 +76,9 @@ class Delivery:
     `repeats`: the first so many chunks were delivered by an earlier attempt. They are compared, and not delivered
     again; the first that differs ends it with `Diverged`. The journal is told who answers when the first new chunk is.
     `delivered` is None where nobody will ask for it.
+
+    What says nothing yet is held back until something does, or until the end: a provider that names its role and falls
+    silent, or ends there, has not begun.
     """
 
     __slots__ = (
@@ -81,6 +86,7 @@ class Delivery:
         "_call",
         "_channel",
         "_delivered",
+        "_held_back",
         "_identity",
         "_journal",
         "_position",
@@ -89,6 +95,7 @@ class Delivery:
         "_shows_usage",
         "_sink",
         "_size",
+        "_speaks",
         "assembly",
     )
 
@@ -118,6 +125,8 @@ class Delivery:
         self._position = 0
         self._size = 0
         self._answers = False
+        self._speaks = False
+        self._held_back: list[bytes] = []
 
     async def take(self, chunks: Iterable[Chunk]) -> None:
         """Delivers `chunks`, also those in front of a failure. Raises `Diverged`, `Outrun`."""
@@ -129,15 +138,29 @@ class Delivery:
                 raise GenerationError("upstream_error", "The provider's answer is longer than the gateway takes.")
         finally:
             if encoded:
-                await self._put(encoded)
+                await self._put(self._ready(encoded))
 
-    def end(self) -> None:
-        """The stream is whole. Raises `Diverged` if it is shorter than what was delivered."""
+    async def end(self) -> None:
+        """The stream is whole. Raises `Diverged` if it is shorter than what was delivered, `Outrun`."""
+        self._speaks = True
+        await self._put(self._ready([]))
         if self._position < self._repeats:
             raise Diverged
         self._answer()
 
+    def _ready(self, encoded: list[bytes]) -> list[bytes]:
+        """What may go out now, in order, if `encoded` comes next."""
+        if not self._speaks and len(self._held_back) + len(encoded) <= MOST_HELD_BACK:
+            self._held_back += encoded
+            return []
+        self._speaks = True
+        if self._held_back:
+            encoded, self._held_back = self._held_back + encoded, []
+        return encoded
+
     async def _put(self, encoded: Sequence[bytes]) -> None:
+        if not encoded:
+            return
         self._call.show()
         if self._position < self._repeats:
             encoded = self._unseen(encoded)
@@ -173,6 +196,8 @@ class Delivery:
         identity = self._identity
         chunk.id, chunk.created, chunk.model = identity.id, identity.created, identity.model
         self.assembly.add(chunk)
+        if not self._speaks:
+            self._speaks = begins(chunk)
         if chunk.usage is not None and not self._shows_usage:
             chunk.usage = None
             return bool(chunk.choices)

@@ -48,8 +48,8 @@ class Failover:
         waits: list[float] = []
         for left, request in enumerate(requests, 1 - len(requests)):
             walk = self._walk(routes, work, request, sink, failures)
-            policy = self._policy
-            completion = await walk.completion(policy.hurried_pause_s if left else policy.longest_pause_s)
+            policy, is_hurried = self._policy, left or work.is_awaited
+            completion = await walk.completion(policy.hurried_pause_s if is_hurried else policy.longest_pause_s)
             if completion is not None:
                 return completion
             waits += [] if walk.wait_s is None else [walk.wait_s]

@@ -1,7 +1,6 @@
 """What is known of a channel on this node, and whether it may be asked now: circuit, keys, limits, retries."""
 
 import asyncio
-from typing import Final
 
 from reynard.core.channels import Channel
 from reynard.core.circuit import Circuit
@@ -10,21 +9,21 @@ from reynard.core.health import Vitals
 from reynard.core.keyring import Keyring
 from reynard.core.rates import MINUTE_S, Bucket, LastMinute
 
-NOT_FOUND: Final = 404
-
 
 class Call:
-    """One upstream call: what lets it in, and what it has shown so far. Times are the event loop's.
+    """One upstream call, for `model`: what lets it in, and what it has shown so far. Times are the event loop's.
 
     `status`: of the answer, once there is one; `answering`: something of its body came. `first_s`: how long a stream
     took to its first chunk.
     """
 
-    __slots__ = ("_loop", "answering", "began", "era", "first_s", "key", "status")
+    __slots__ = ("_health", "_loop", "answering", "began", "era", "first_s", "key", "model", "status")
 
-    def __init__(self, key: int, era: int) -> None:
+    def __init__(self, key: int, era: int, model: str = "", health: "Health | None" = None) -> None:
         self._loop = asyncio.get_running_loop()
+        self._health = health
         self.key = key
+        self.model = model
         self.era = era
         self.began = self._loop.time()
         self.first_s: float | None = None
@@ -35,11 +34,12 @@ class Call:
         """A chunk came."""
         if self.first_s is None:
             self.first_s = self._loop.time() - self.began
+            self.begin()
 
-    @property
-    def may_be_repeated(self) -> bool:
-        """Whether nothing of an answer came, and what came in its place may pass by itself (a 500, a reset)."""
-        return not self.answering and self.status != NOT_FOUND
+    def begin(self) -> None:
+        """The answer is on its way: the channel is well enough to be asked by others."""
+        if self._health is not None:
+            self._health.answered(self)
 
 
 class Health:
@@ -55,16 +55,17 @@ class Health:
         self._retries = Bucket(floor, floor / MINUTE_S)
         self._calls = 0  # for which it was not filled yet
         self.vitals = Vitals()
-        self._last: GenerationError | None = None  # the last failure that was the provider's
+        self._last: GenerationError | None = None  # the last failure that was the provider's, and no model's alone
+        self._last_of: dict[str, GenerationError] = {}  # of each model, the last that was its alone
 
     @property
     def circuit(self) -> Circuit:
         """Where it stands."""
         return self._circuit
 
-    def wait_s(self, now: float) -> float:
-        """How long until the channel may be asked: 0 for now."""
-        wait = self._keys.wait_s(now)
+    def wait_s(self, model: str, now: float) -> float:
+        """How long until the channel may be asked for `model`: 0 for now."""
+        wait = self._keys.wait_s(now, model)
         if self._circuit.until is not None:
             wait = max(wait, self._circuit.wait_s(now))
         if self._starts is not None:
@@ -73,27 +74,34 @@ class Health:
             wait = max(wait, self._tokens.wait_s(1.0, now))
         return wait
 
-    def reason(self, now: float) -> GenerationError:
-        """Why it may not be asked now: what the provider said last, or a limit of our own."""
-        rests = self._circuit.wait_s(now) > 0 or self._keys.wait_s(now) > 0
-        if rests and self._last is not None:
+    def reason(self, model: str, now: float) -> GenerationError:
+        """Why it may not be asked for `model` now: what the provider said last, or a limit of our own."""
+        if self._last is not None and (self._circuit.wait_s(now) > 0 or self._keys.wait_s(now) > 0):
             return self._last
+        if model in self._last_of and self._keys.wait_s(now, model) > 0:
+            return self._last_of[model]
         return GenerationError(
             "upstream_rate_limited",
             "The provider is asked as often as the gateway's settings allow. Try again later.",
             failover=True,
         )
 
-    def enter(self, now: float) -> Call | None:
-        """Lets a call in, which `ended` or `let_go` must follow; None if it may not be asked now."""
-        if self.wait_s(now) > 0:
+    def enter(self, model: str, now: float) -> Call | None:
+        """Lets a call for `model` in, which `ended` or `let_go` must follow; None if it may not be asked now."""
+        if self.wait_s(model, now) > 0:
             return None
         if self._circuit.until is not None:
             self._circuit = self._circuit.entered()
         if self._starts is not None:
             self._starts.add(now)
         self._calls += 1
-        return Call(self._keys.pick(now), self._circuit.era)
+        return Call(self._keys.pick(now, model), self._circuit.era, model, self)
+
+    def answered(self, call: Call) -> None:
+        """It begins to be answered: if it was the probe, the circuit closes, and what becomes of it counts anew."""
+        if self._circuit.until is not None and call.era == self._circuit.era:
+            self._circuit = self._circuit.answered(call.era)
+            call.era = self._circuit.era
 
     def succeeded(self, call: Call, tokens: int, now: float) -> None:
         """It was answered whole, with so many tokens in all."""
@@ -109,13 +117,13 @@ class Health:
         if not failure.failover:
             self.let_go(call)
             return
-        self._last = GenerationError(failure.code, failure.message, failover=True)  # without what it holds on to
+        self._remember(call.model, failure)
         match failure.code:
             case "upstream_rate_limited":
                 self._bench(call, failure, self._channel.rests.limited_s, now)
             case "upstream_auth_failed":
                 self._bench(call, failure, self._channel.rests.refused_s, now)
-            case "upstream_error" | "generation_timeout" if call.status != NOT_FOUND:
+            case "upstream_error" | "generation_timeout" if not failure.is_wrong_name:
                 self._circuit = self._circuit.failed(call.era, now, self._channel.circuit)
                 self.vitals.failed(now)
                 self._cool(failure, now)
@@ -134,7 +142,7 @@ class Health:
 
     def has_other_key(self, call: Call, failed: int, now: float) -> bool:
         """Whether another key may do better at once, for a request that `failed` so often here: each is tried once."""
-        return failed < len(self._keys) and self._keys.has_other(call.key, now)
+        return failed < len(self._keys) and self._keys.has_other(call.key, now, call.model)
 
     def may_retry(self, now: float) -> bool:
         """Takes one more call of the same from the budget, if there is any left."""
@@ -145,10 +153,17 @@ class Health:
         self._retries.take(1.0, now)
         return True
 
+    def _remember(self, model: str, failure: GenerationError) -> None:
+        kept = GenerationError(failure.code, failure.message, failover=True)  # without what it holds on to
+        if failure.of_model:
+            self._last_of[model] = kept
+        else:
+            self._last = kept
+
     def _bench(self, call: Call, failure: GenerationError, usual_s: float, now: float) -> None:
         asked = failure.retry_after_s
         rest = min(usual_s if asked is None else asked, self._channel.rests.longest_s)
-        self._keys.bench(call.key, now + rest)
+        self._keys.bench(call.key, now + rest, call.model if failure.of_model else None)
         self._circuit = self._circuit.let_go(call.era)
         self.vitals.failed(now)
 

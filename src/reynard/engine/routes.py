@@ -1,8 +1,9 @@
 """Which ways lead to a model: a snapshot of the catalogue and the channels, exchanged whole when they change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -16,6 +17,7 @@ from reynard.core.keys import Key
 from reynard.core.routing import Uniform, order
 from reynard.engine.gate import FairGate
 from reynard.engine.health import Health
+from reynard.engine.jobs import Jobs
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
 from reynard.ports.transport import Transport
@@ -25,7 +27,18 @@ class Route:
     """A channel, with what speaks its dialect, what carries it there, the gate that keeps to its concurrency, and what
     is known of its health. `keys`: how many its transport has."""
 
-    __slots__ = ("_calls", "channel", "codec", "gate", "health", "quiet", "transport", "uploader")
+    __slots__ = (
+        "_calls",
+        "_jobs",
+        "_lingering",
+        "channel",
+        "codec",
+        "gate",
+        "health",
+        "quiet",
+        "transport",
+        "uploader",
+    )
 
     def __init__(
         self, channel: Channel, codec: Codec, transport: Transport, uploader: Uploader | None = None, *, keys: int = 1
@@ -36,9 +49,11 @@ class Route:
         self.codec = codec
         self.transport = transport
         self.gate = FairGate(channel.concurrency)
-        self.quiet = asyncio.Event()  # set while no call is under way, or waits at the gate
+        self.quiet = asyncio.Event()  # set while no call is under way, waits at the gate or lingers
         self.quiet.set()
         self._calls = 0
+        self._jobs = Jobs()
+        self._lingering = 0
 
     @asynccontextmanager
     async def place(self, key_id: str) -> AsyncIterator[None]:
@@ -53,8 +68,26 @@ class Route:
                 self.gate.give_back()
         finally:
             self._calls -= 1
-            if not self._calls:
-                self.quiet.set()
+            self._settle()
+
+    def linger(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Lets the end of a call come in behind an answer that is whole, in the background."""
+        self._lingering += 1
+        self.quiet.clear()
+        self._jobs.start(ending).add_done_callback(self._left)
+
+    def _left(self, _: asyncio.Task[Any]) -> None:
+        self._lingering -= 1
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self._calls and not self._lingering:
+            self.quiet.set()
+
+    @property
+    def may_linger(self) -> bool:
+        """Whether no more calls linger than may be under way: beyond that they are cut."""
+        return self._lingering < self.channel.concurrency
 
     @property
     def calls(self) -> int:

@@ -33,7 +33,8 @@ class RetryPolicy(Struct, frozen=True):
     """`rounds`: how often every channel is asked at most. Pauses double from `pause_s`, drawn from half to whole.
 
     `longest_pause_s`: what all pauses of a model may come to. Where another model may stand in, it is
-    `hurried_pause_s`: that one is nearer than a channel that comes back some time.
+    `hurried_pause_s`: that one is nearer than a channel that comes back some time. The same where a caller holds the
+    line: it is told at once when to come again, and need not hang behind a provider that nobody asks.
     """
 
     rounds: int = 3
@@ -65,6 +66,7 @@ class Walk:
         self.wait_s: float | None = None  # until a channel that is closed to us may be asked; set at the end, if one is
         self._work = work
         self._generation = generation
+        self._model = generation.model
         self._routes = routes
         self._sink = sink
         self._gather = gather
@@ -98,7 +100,7 @@ class Walk:
             completion, left = await self._turn(left)
             if completion is not None or not left:
                 return completion
-            wait_s = min(route.health.wait_s(self._now()) for route in left)
+            wait_s = min(route.health.wait_s(self._model, self._now()) for route in left)
             pause_s = wait_s + self._own_pause_s(turn)
             if pause_s > patience_s:
                 self._give_up(left, wait_s)
@@ -114,7 +116,7 @@ class Walk:
         """What the caller is told, if nobody was asked, is what these channels said last."""
         self.wait_s = round(wait_s, 3)
         if not self._failures:
-            self._failures += [route.health.reason(self._now()) for route in closed]
+            self._failures += [route.health.reason(self._model, self._now()) for route in closed]
 
     async def _turn(self, routes: Sequence[Route]) -> tuple[Completion | None, list[Route]]:
         """Asks each of `routes` that may be asked; with no answer, those that may do better later."""
@@ -132,8 +134,12 @@ class Walk:
         return None, again
 
     async def _sort(self, lane: Lane, queue: deque[Route], again: list[Route]) -> None:
-        """Where a channel that gave no answer belongs: to those to ask at once, later, or no more."""
+        """Where a channel that gave no answer belongs: to those to ask at once, later, or no more.
+
+        One that was outrun did nothing wrong: it comes next, now that the winner broke.
+        """
         if lane.outrun:
+            queue.appendleft(lane.route)
             return
         match "later" if lane.failure is None else await self._after(lane, lane.failure):
             case "now":
@@ -171,8 +177,9 @@ class Walk:
         relied_on_old_media = self._media.distrust()
         if self._failed[name] >= self._policy.rounds:
             return "never"
-        passes = failure.code in PASSES_BY_ITSELF and (call is None or call.may_be_repeated)
-        return "later" if relied_on_old_media or (passes and health.may_retry(now)) else "never"
+        passes = failure.code in PASSES_BY_ITSELF and not failure.is_wrong_name
+        is_new = call is None or not call.answering
+        return "later" if relied_on_old_media or (passes and is_new and health.may_retry(now)) else "never"
 
     async def _ask(self, route: Route, queue: deque[Route]) -> list[Lane]:
         """One attempt; two, where the channel is slow to start and its settings let another be asked beside it."""
@@ -184,7 +191,7 @@ class Walk:
         return await self._race(lane, queue, slow_s)
 
     async def _race(self, lane: Lane, queue: deque[Route], slow_s: float) -> list[Lane]:
-        """Of two attempts, the first that has something to say goes on, and the other is cut."""
+        """Of two attempts, the first that has something to say goes on, and the other is cut. It comes first."""
         race = Race()
         async with asyncio.TaskGroup() as group:
             running = {lane: group.create_task(self._attempt(lane, self._media, race))}
@@ -194,11 +201,11 @@ class Walk:
                 beside = Lane(second)
                 running[beside] = group.create_task(self._attempt_beside(beside, race))
                 await _decided(race, running)
-        return list(running)
+        return sorted(running, key=lambda lane: lane.call is not race.winner)
 
     def _first_open(self, queue: deque[Route]) -> Route | None:
         """The next channel that may be asked now, taken out of the queue."""
-        found = next((route for route in queue if route.health.wait_s(self._now()) <= 0), None)
+        found = next((route for route in queue if route.health.wait_s(self._model, self._now()) <= 0), None)
         if found is not None:
             queue.remove(found)
         return found
@@ -239,11 +246,11 @@ class Walk:
     async def _answer(self, lane: Lane, media: Gathered, race: Race | None) -> Completion | None:
         """None if the channel is closed to us by the time that there is a place on it."""
         route = lane.route
-        if route.health.wait_s(self._now()) > 0:
+        if route.health.wait_s(self._model, self._now()) > 0:
             return None
         request = route.codec.encode(self._generation, route.channel, await media.resolve(route))
         async with route.place(self._work.key_id):
-            call = lane.call = route.health.enter(self._now())
+            call = lane.call = route.health.enter(self._model, self._now())
             if call is None:
                 return None
             if call.key:

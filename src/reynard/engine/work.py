@@ -62,14 +62,15 @@ class Journal:
 
 
 class Work:
-    """One task's generation, from its start to its end on this node."""
+    """One task's generation, from its start to its end on this node. `is_awaited`: its caller holds the line."""
 
-    __slots__ = ("fallback_models", "form", "generation", "identity", "journal", "key_id")
+    __slots__ = ("fallback_models", "form", "generation", "identity", "is_awaited", "journal", "key_id")
 
     def __init__(self, task: Task, generation: Generation) -> None:
         self.generation = generation
         self.form: Form = task.form
         self.key_id = task.key_id
+        self.is_awaited = task.sync
         self.identity = Identity(completion_id(task.id), int(task.created), task.model)
         self.fallback_models = task.terms.fallback_models
         self.journal = Journal()

@@ -15,6 +15,11 @@ class StreamDecoder(Protocol):
     """Feed it bytes cut anywhere, get the same chunks."""
 
     @property
+    def is_silent(self) -> bool:
+        """Whether nothing came yet but what keeps a connection open (comments): not a byte of an event."""
+        ...
+
+    @property
     def done(self) -> bool:
         """Whether the dialect's mark of the end was seen: nothing that follows it counts."""
         ...

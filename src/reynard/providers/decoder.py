@@ -17,6 +17,11 @@ class EventStreamDecoder(ABC):
         self._parser = SSEParser()
         self.done = False
 
+    @property
+    def is_silent(self) -> bool:
+        """See the port."""
+        return self._parser.is_silent
+
     def feed(self, data: bytes) -> Iterator[Chunk]:
         """The chunks that `data` completes, one by one: a failure behind them takes none of them along."""
         try:

@@ -86,6 +86,10 @@ class _DiscreetDecoder:
         self._discreet = discreet
 
     @property
+    def is_silent(self) -> bool:
+        return self._decoder.is_silent
+
+    @property
     def done(self) -> bool:
         return self._decoder.done
 

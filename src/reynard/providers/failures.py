@@ -22,6 +22,9 @@ OF_STATUS: Final[dict[int, TaskErrorCode]] = {
     429: "upstream_rate_limited",
     504: "generation_timeout",
 }
+OF_MODEL: Final = frozenset({403, 404, 429})
+"""By themselves these speak of the model that was asked for: no right to it, no such name, no more of it now. Large
+providers meter each model for itself, and give projects the right to some."""
 FAILOVER: Final = frozenset({"upstream_auth_failed", "upstream_rate_limited", "upstream_error", "generation_timeout"})
 SAYS: Final[dict[TaskErrorCode, str]] = {
     "context_length_exceeded": "The request is longer than the model's context. Shorten it.",
@@ -51,12 +54,20 @@ def code_of(status: int) -> TaskErrorCode:
     return OF_STATUS.get(status, "invalid_parameters" if 400 <= status < 500 else "upstream_error")
 
 
-def failure(code: TaskErrorCode, reason: Any = None) -> GenerationError:
-    """The failure `code`, with the provider's reason (whatever stood in its place) where that helps the caller."""
+def is_of_model(status: int, code: TaskErrorCode) -> bool:
+    """Whether `status` says so, and nothing in the body said that it was something else: `code` is what was decoded."""
+    return status in OF_MODEL and code == code_of(status)
+
+
+def failure(code: TaskErrorCode, reason: Any = None, *, of_model: bool = False) -> GenerationError:
+    """The failure `code`, with the provider's reason (whatever stood in its place) where that helps the caller.
+
+    `of_model`: see `GenerationError`.
+    """
     message = SAYS[code]
     if code in QUOTED and isinstance(reason, str) and reason.strip():
         message = f"{message} It said: {quoted(reason)}"
-    return GenerationError(code, message, failover=code in FAILOVER)
+    return GenerationError(code, message, failover=code in FAILOVER, of_model=of_model)
 
 
 def garbled() -> GenerationError:

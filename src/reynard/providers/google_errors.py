@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from reynard.core.errors import GenerationError, TaskErrorCode
-from reynard.providers.failures import code_of, failure
+from reynard.providers.failures import code_of, failure, is_of_model
 
 OF_WORD: Final[dict[str, TaskErrorCode]] = {
     "INVALID_ARGUMENT": "invalid_parameters",
@@ -65,6 +65,11 @@ OF_REASON: Final[dict[str, TaskErrorCode]] = {
 }
 """By the `reason` of a google.rpc.ErrorInfo, which is more exact than the status beside it."""
 
+OF_MODEL: Final = frozenset(
+    {"NOT_FOUND", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "IAM_PERMISSION_DENIED", "RATE_LIMIT_EXCEEDED"}
+)
+"""The words, and reasons, that speak of the model: quotas are counted for each, and rights may be given for one."""
+
 LONGEST_WAIT_S: Final = 86_400.0
 _DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)s")  # google.protobuf.Duration in JSON
 _INFO: Final = "google.rpc.ErrorInfo"
@@ -98,20 +103,24 @@ def of_event(error: Any) -> GenerationError:
 def of_error(status: int, error: Any) -> GenerationError:
     """The failure in an `error` that came with `status`."""
     said = error if isinstance(error, dict) else {"message": error}
-    found = failure(_code(status, said), said.get("message"))
+    word = _word(said)
+    code = code_of(status) if word is None else OF_REASON.get(word) or OF_WORD[word]
+    of_model = is_of_model(status, code) if word is None else word in OF_MODEL
+    found = failure(code, said.get("message"), of_model=of_model)
     found.retry_after_s = _wait(said)
     return found
 
 
-def _code(status: int, said: dict[str, Any]) -> TaskErrorCode:
+def _word(said: dict[str, Any]) -> str | None:
+    """The most exact of the words that are known here."""
     for detail in _details(said, _INFO):
         reason = detail.get("reason")
         if isinstance(reason, str) and reason in OF_REASON:
-            return OF_REASON[reason]
+            return reason
     word = said.get("status")
     if isinstance(word, str) and word in OF_WORD:
-        return OF_WORD[word]
-    return code_of(status)
+        return word
+    return None
 
 
 def _wait(said: dict[str, Any]) -> float | None:

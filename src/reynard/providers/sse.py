@@ -22,7 +22,7 @@ class SSEParser:
     CR, LF and CRLF end a line; comments and unknown fields are passed over; several data lines are joined by LF.
     """
 
-    __slots__ = ("_begun", "_data", "_limit", "_name", "_rest", "_size")
+    __slots__ = ("_begun", "_data", "_limit", "_name", "_rest", "_said", "_size")
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
@@ -31,6 +31,12 @@ class SSEParser:
         self._size = 0  # bytes held of the event under way
         self._name = ""
         self._begun = False
+        self._said = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there were only comments so far, whole or in part, and empty lines."""
+        return not self._said and (not self._rest or self._rest[0][:1] in (b"", b":", b"\r"))
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes. Raises `EventTooLarge`."""
@@ -84,6 +90,8 @@ class SSEParser:
                     self._data = []
                     self._size = 0
                 self._name = ""
+            elif line[:1] == b":":
+                continue
             elif line.startswith(b"data:"):
                 self._add(line[6:] if line[5:6] == b" " else line[5:])
             elif line.startswith(b"event:"):
@@ -93,6 +101,7 @@ class SSEParser:
         return events
 
     def _add(self, value: bytes) -> None:
+        self._said = True
         self._data.append(value)
         self._size += len(value) + 1  # an empty line takes room, too
         if self._size > self._limit:

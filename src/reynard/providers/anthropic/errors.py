@@ -51,7 +51,11 @@ OF_CODE: Final[dict[str, TaskErrorCode]] = {
 }
 """`error.details.error_code`: what is the operator's affair, though some of it comes as an `invalid_request_error`."""
 
+OF_MODEL: Final = frozenset({"permission_error", "not_found_error", "rate_limit_error", "overloaded_error"})
+"""The types that speak of the model, unless an `error_code` beside them speaks of the account."""
+
 OVERLOADED: Final = 529
+INSIDE: Final = 200  # of an error in the middle of a stream
 AMBIGUOUS: Final = "invalid_request_error"
 PASSING: Final = frozenset({408, 409, 425})
 """Statuses that are the moment's fault, whichever type stands beside them: Anthropic's SDK tries again, too."""
@@ -70,19 +74,19 @@ def of_status(status: int, body: bytes) -> GenerationError:
     try:
         decoded = _failures.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return failures.failure(bare)
+        return failures.failure(bare, of_model=_is_of_model(status, bare))
     if isinstance(decoded, list):
         decoded = decoded[0] if decoded else WireFailure()
     if _is_googles(decoded.error):
         return google_errors.of_error(status, decoded.error)
     if status in PASSING and _type(decoded.error) == AMBIGUOUS:
         return failures.failure(bare)
-    return _failure(bare, decoded.error)
+    return _failure(bare, decoded.error, status)
 
 
 def of_event(error: Any) -> GenerationError:
     """The failure in an `error` that came with status 200, in a body or in the middle of a stream."""
-    return google_errors.of_event(error) if _is_googles(error) else _failure("upstream_error", error)
+    return google_errors.of_event(error) if _is_googles(error) else _failure("upstream_error", error, INSIDE)
 
 
 def _is_googles(error: Any) -> bool:
@@ -93,15 +97,21 @@ def _type(error: Any) -> Any:
     return error.get("type") if isinstance(error, dict) else None
 
 
-def _failure(bare: TaskErrorCode, error: Any) -> GenerationError:
+def _is_of_model(status: int, code: TaskErrorCode) -> bool:
+    return status == OVERLOADED or failures.is_of_model(status, code)
+
+
+def _failure(bare: TaskErrorCode, error: Any, status: int) -> GenerationError:
     said = error if isinstance(error, dict) else {"message": error}
     details = said.get("details")
     code = details.get("error_code") if isinstance(details, dict) else None
-    told = _told(OF_CODE, code) or _told(OF_TYPE, said.get("type"))
+    of_account, typed = _told(OF_CODE, code), _told(OF_TYPE, said.get("type"))
+    told = of_account or typed or bare
+    of_model = of_account is None and (_is_of_model(status, told) if typed is None else said["type"] in OF_MODEL)
     reason = said.get("message")
     if isinstance(reason, str) and _ACCOUNT.search(reason):
         reason = None
-    return failures.failure(told or bare, reason)
+    return failures.failure(told, reason, of_model=of_model)
 
 
 def _told(table: dict[str, TaskErrorCode], word: Any) -> TaskErrorCode | None:

@@ -36,6 +36,25 @@ OF_CODE: Final[dict[str, TaskErrorCode]] = {
     "invalid_image_url": "media_fetch_failed",
     "image_too_large": "media_too_large",
 }
+OF_KEY: Final = frozenset(
+    {
+        "invalid_api_key",
+        "invalid_authentication_error",
+        "authentication_error",
+        "account_deactivated",
+        "billing_not_active",
+        "billing_hard_limit_reached",
+        "insufficient_quota",
+        "exceeded_current_quota_error",
+    }
+)
+"""What is wrong with the key, or with the account behind it, whichever model is asked for."""
+
+OF_MODEL: Final = frozenset(
+    {"model_not_found", "permission_error", "rate_limit_exceeded", "rate_limit_error", "rate_limit_reached_error"}
+)
+"""What is the model's affair, with any status."""
+
 _errors = msgspec.json.Decoder(WireError | list[WireError])
 
 
@@ -72,7 +91,7 @@ def of_event(error: Any) -> GenerationError:
 
 def _error(status: int, error: Any) -> GenerationError:
     said = error if isinstance(error, dict) else {"message": error}
-    named = [
-        OF_CODE[word] for word in (said.get("code"), said.get("type")) if isinstance(word, str) and word in OF_CODE
-    ]
-    return failures.failure(named[0] if named else failures.code_of(status), said.get("message"))
+    words = [word for word in (said.get("code"), said.get("type")) if isinstance(word, str) and word in OF_CODE]
+    code = OF_CODE[words[0]] if words else failures.code_of(status)
+    of_model = OF_KEY.isdisjoint(words) and (not OF_MODEL.isdisjoint(words[:1]) or failures.is_of_model(status, code))
+    return failures.failure(code, said.get("message"), of_model=of_model)
