@@ -17,6 +17,7 @@ id = "gpt-5.5"
 price = { input = 1_000, output = 2_000 }
 """
 OUTPUT = 2_000  # micro-credits a token
+IN_THE_BACKGROUND = {"model": "gpt-5.5", "input": "Hi", "background": True}
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,32 @@ def test_a_call_in_place_is_answered_again(priced: Gateway, upstream: Upstream, 
         assert upstream.state()["requests"] == requests + 1
 
 
+def test_a_response_in_the_background_is_answered_again_as_it_was(priced: Gateway, upstream: Upstream) -> None:
+    requests = upstream.state()["requests"]
+    named = {"idempotency-key": "background"}
+    with priced.client(priced.new_key("--rpm", "10")) as client:
+        first = client.post("/v1/responses", json=IN_THE_BACKGROUND, headers=named)
+        client.get(f"/v1/tasks/{first.headers['x-task-id']}", params={"wait": 20})
+        again = client.post("/v1/responses", json=IN_THE_BACKGROUND, headers=named)
+        assert (first.status_code, again.status_code) == (200, 200)
+        assert again.json() == first.json()
+        assert first.json()["status"] == "queued"
+        assert (again.headers["idempotent-replayed"], "idempotent-replayed" in first.headers) == ("true", False)
+        assert first.headers["x-ratelimit-remaining-requests"] == "9"
+        assert upstream.state()["requests"] == requests + 1
+
+
+def test_an_answer_that_is_no_longer_kept_says_so(folder: Path, upstream: Upstream) -> None:
+    config = channel(upstream) + "[retention]\nresults_s = 1\n"
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+        named = {"idempotency-key": "swept"}
+        first = client.post("/v1/llm/generations", json=text_request(sync=True), headers=named)
+        of_it = f"/v1/tasks/{first.headers['x-task-id']}"
+        wait_for(lambda: client.get(of_it).json()["results"] is None, within_s=20)
+        again = client.post("/v1/llm/generations", json=text_request(sync=True), headers=named)
+        assert (again.status_code, again.json()["error"]["code"]) == (410, "result_expired")
+
+
 def test_a_hundred_at_once_under_one_key_are_one(priced: Gateway, upstream: Upstream) -> None:
     upstream.behave(first_token_ms=300)
     requests = upstream.state()["requests"]
@@ -216,7 +243,7 @@ def test_a_deadline_holds_for_what_waits_too(folder: Path, upstream: Upstream) -
     with running(Gateway(folder, config)) as gateway, gateway.client() as client:
         running_id = submit(client, text_request()).json()["id"]
         waiting = submit(client, text_request(timeout_s=0.1)).json()
-        ended = client.get(f"/v1/tasks/{waiting['id']}", params={"wait": 30}).json()
+        ended = client.get(f"/v1/tasks/{waiting['id']}", params={"wait": 5}).json()
         assert (ended["status"], ended["error"]["code"]) == ("failed", "generation_timeout")
         assert client.get(f"/v1/tasks/{running_id}").json()["status"] == "processing"
 

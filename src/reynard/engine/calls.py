@@ -230,7 +230,7 @@ class Calls:
             await self._fail(run, TaskError.of(stopped), keep)
             raise stopped from None
         bill, produced = self._billing.partial(run.work)
-        await self._end(run, Cancelled(bill), produced, keep)
+        await self._end(run, Cancelled(bill, left=not run.cancelling), produced, keep)
         if run.cancelling:
             raise CallCancelled(f"The task `{run.task.id}` was cancelled by another call.") from None
 

@@ -3,7 +3,13 @@
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reynard.core.errors import GenerationError, IdempotencyInProgress, IdempotencyMismatch, TaskAlreadyFinished
+from reynard.core.errors import (
+    GenerationError,
+    IdempotencyInProgress,
+    IdempotencyMismatch,
+    ReynardError,
+    TaskAlreadyFinished,
+)
 from reynard.core.idempotency import KEPT_S, Repeat, Repeated
 from reynard.core.keys import Key
 from reynard.core.task import Status, Task
@@ -15,6 +21,12 @@ class CallCancelled(TaskAlreadyFinished):
     """A sync call whose task was cancelled by another call."""
 
     code = "task_cancelled"
+
+
+class ResultExpired(ReynardError):
+    """The answer to the first request is no longer kept."""
+
+    code = "result_expired"
 
 
 class First(Struct, frozen=True):
@@ -54,14 +66,21 @@ class Repeats:
 def _was_never_answered(task: Task) -> bool:
     """A call in place whose client never got an answer: it left, or the gateway restarted."""
     restarted = task.error is not None and task.error.code == "server_restarted"
-    return task.sync and (task.status is Status.CANCELLED or restarted)
+    return task.sync and (task.terms.left or restarted)
 
 
 def answer_of(first: First) -> bytes:
-    """The answer to a call in place, once more. Raises what the first call raised, `IdempotencyInProgress`."""
+    """The answer to a call in place, once more. Raises what the first call raised, `ResultExpired`,
+    `IdempotencyInProgress`."""
     task = first.task
-    if task.status is Status.COMPLETED and first.result is not None:
+    if first.result is not None and task.status is Status.COMPLETED:
         return first.result
+    if task.status is Status.COMPLETED:
+        raise ResultExpired(
+            f"The call was answered before, as the task `{task.id}`, and the answer is no longer kept. "
+            "To have another, send it with a new Idempotency-Key.",
+            param="Idempotency-Key",
+        )
     if task.error is not None:
         raise GenerationError(task.error.code, task.error.message)
     if task.status is Status.CANCELLED:

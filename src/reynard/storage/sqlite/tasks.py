@@ -47,7 +47,7 @@ class TaskRows(Rows):
             *(_json(task.error), None if generation is None else _encode(generation), result),
             *(
                 task.deadline,
-                None if task.terms == NO_TERMS else _encode(task.terms),
+                _agreed(task.terms),
                 task.reserved,
                 _json(task.bill),
                 _listed(attempts),
@@ -77,7 +77,7 @@ class TaskRows(Rows):
             return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
         row = (
             *(task.status.value, task.attempt, task.version, task.started, task.ended, _json(task.error)),
-            *(result, _json(task.bill), _listed(attempts), task.id, task.version - 1),
+            *(result, _json(task.bill), _listed(attempts), _agreed(task.terms), task.id, task.version - 1),
         )
 
         def end(connection: sqlite3.Connection) -> bool:
@@ -194,6 +194,10 @@ def _generation(stored: bytes) -> Generation | None:
 
 def _json(value: msgspec.Struct | None) -> bytes | None:
     return None if value is None else _encode(value)
+
+
+def _agreed(terms: Terms) -> bytes | None:
+    return None if terms == NO_TERMS else _encode(terms)
 
 
 def _listed(attempts: Sequence[Attempt]) -> bytes | None:
