@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from reynard.core.catalogue import Price
 from reynard.core.errors import WORTH_A_RETRY, GenerationError, ReynardError, TaskErrorCode
 from reynard.core.forms import Form
 
@@ -44,11 +45,13 @@ class Terms(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What stands between the caller and the gateway beside the generation.
 
     `fallback_models`: asked in turn when no channel of the task's own model answers. `callback_url`: who is told of the
-    end. `left`: the caller of a call in place went away, so nobody was answered.
+    end. `prices`: of the models that may answer, as they were when the task was taken; none where all are free. `left`:
+    the caller of a call in place went away, so nobody was answered.
     """
 
     fallback_models: tuple[str, ...] = ()
     callback_url: str | None = None
+    prices: tuple[tuple[str, Price], ...] = ()
     left: bool = False
 
 

@@ -5,13 +5,12 @@ What is taken here for a task is given back with its end, or when it comes to no
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reynard.core import ids
-from reynard.core.catalogue import Price
+from reynard.core.catalogue import FREE, Price
 from reynard.core.errors import ModelNotSupported, PermissionDenied
 from reynard.core.forms import Options, Submission
 from reynard.core.generation import Generation
@@ -26,8 +25,6 @@ from reynard.engine.webhooks import Webhooks
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.limits import Limiter
 from reynard.ports.store import Store
-
-FREE: Final = Price()
 
 
 class Admitted(Struct, frozen=True):
@@ -168,14 +165,21 @@ class Admission:
             credits_ = max(credits_, reservation(expected, model.price))
         return tokens, credits_
 
+    def _prices(self, names: tuple[str, ...]) -> tuple[tuple[str, Price], ...]:
+        """Those that the task is billed by, whatever becomes of the catalogue meanwhile."""
+        catalogue = self._routes().catalogue
+        prices = tuple((name, catalogue.find(name).price) for name in names)
+        return prices if any(price != FREE for _, price in prices) else ()
+
     def _task(
         self, submission: Submission, generation: Generation, options: Options, caller: Key, reserved: int
     ) -> Task:
         now = self._clock.now()
         callback_url = options.callback_url or caller.callback_url
+        prices = self._prices((generation.model, *options.fallback_models))
         terms = NO_TERMS
-        if options.fallback_models or callback_url is not None:
-            terms = Terms(fallback_models=options.fallback_models, callback_url=callback_url)
+        if options.fallback_models or prices or callback_url is not None:
+            terms = Terms(fallback_models=options.fallback_models, callback_url=callback_url, prices=prices)
         return Task(
             id=ids.task_id(submission.form, now, self._chance.below),
             key_id=caller.id,

@@ -204,6 +204,7 @@ class Calls:
         try:
             async with in_time(run.task, self._clock):
                 completion = await self._failover.generate(run.work, sink)
+            bill, body = self._billing.whole(run.work, completion), encode(completion)
         except GenerationError as error:
             await self._fail(run, TaskError.of(error), keep)
             raise
@@ -215,8 +216,6 @@ class Calls:
                 run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again."), keep
             )
             raise
-        bill = self._billing.whole(run.work, completion)
-        body = encode(completion)
         await self._end(run, Completed(bill), body, keep)
         return body
 

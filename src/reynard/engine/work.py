@@ -64,7 +64,7 @@ class Journal:
 class Work:
     """One task's generation, from its start to its end on this node."""
 
-    __slots__ = ("fallback_models", "form", "generation", "identity", "journal", "key_id")
+    __slots__ = ("fallback_models", "form", "generation", "identity", "journal", "key_id", "prices", "reserved")
 
     def __init__(self, task: Task, generation: Generation) -> None:
         self.generation = generation
@@ -72,6 +72,8 @@ class Work:
         self.key_id = task.key_id
         self.identity = Identity(completion_id(task.id), int(task.created), task.model)
         self.fallback_models = task.terms.fallback_models
+        self.prices = dict(task.terms.prices)
+        self.reserved = task.reserved
         self.journal = Journal()
 
     def produced(self) -> Completion | None:
