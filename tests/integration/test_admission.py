@@ -291,6 +291,22 @@ def test_a_key_has_its_tasks_at_once_also_after_a_restart(folder: Path, upstream
         assert submit(client, text_request()).status_code == 429
 
 
+@pytest.mark.parametrize("fields", [{}, {"sync": True}])
+@pytest.mark.parametrize("option", [("--credits", "0.25"), ("--concurrency", "1"), ("--rpm", "1")])
+def test_repetitions_at_once_are_not_measured_by_what_the_first_one_took(
+    priced: Gateway, upstream: Upstream, option: tuple[str, str], fields: dict[str, Any]
+) -> None:
+    upstream.behave(first_token_ms=500)
+    key = priced.new_key(*option)
+    body, named = text_request(max_tokens=100, **fields), {"idempotency-key": "at once"}
+    with priced.client(key) as client, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.post("/v1/llm/generations", json=body, headers=named), range(6)))
+        told = {(a.status_code, a.json().get("error") and a.json()["error"]["code"]) for a in answers}
+        assert told <= {(200, None), (409, "idempotency_in_progress")}
+        assert (200, None) in told
+        assert len({answer.headers["x-task-id"] for answer in answers}) == 1
+
+
 def test_credits_are_never_spent_twice(priced: Gateway, upstream: Upstream) -> None:
     """A hundred calls at once for credits that cover a few, in all four ways."""
     upstream.behave(tokens=30, first_token_ms=200)

@@ -1,5 +1,9 @@
 """Requests that are sent again under one `Idempotency-Key`: the first answer once more, and nothing started."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -36,12 +40,41 @@ class First(Struct, frozen=True):
     result: bytes | None
 
 
+class _Turn:
+    """Whose turn it is to begin, of so many requests of one name."""
+
+    __slots__ = ("lock", "wanted")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.wanted = 0
+
+
 class Repeats:
     """Looks for the first request."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._turns: dict[tuple[str, str], _Turn] = {}  # as many as requests are open that have a name
+
+    @asynccontextmanager
+    async def turn(self, caller: Key, repeat: Repeat | None) -> AsyncIterator[None]:
+        """Requests of one name begin one after the other: the second finds the task of the first, and is not measured
+        by what that one left of the key's limits and credits."""
+        if repeat is None:
+            yield
+            return
+        name = caller.id, repeat.name
+        turn = self._turns.setdefault(name, _Turn())
+        turn.wanted += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.wanted -= 1
+            if not turn.wanted:
+                del self._turns[name]
 
     async def first(self, caller: Key, repeat: Repeat) -> First | Repeat:
         """The first request, or `repeat` as it is to be kept with a new task. Raises `IdempotencyMismatch`."""

@@ -38,6 +38,7 @@ class TaskRows(Rows):
         attempts: Sequence[Attempt] = (),
         *,
         limited: bool = False,
+        spared: int = 0,
         repeat: Repeat | None = None,
     ) -> None:
         """See the port."""
@@ -56,7 +57,7 @@ class TaskRows(Rows):
 
         def insert(connection: sqlite3.Connection) -> None:
             if limited:
-                check_funds(connection, self._sql, task)
+                check_funds(connection, self._sql, task, spared)
             if repeat is not None:
                 self._known_by(connection, repeat, task)
             connection.execute(self._sql["insert_task"], row)
