@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from tests.integration.test_answers import submit, wait_for
 from tests.integration.test_bad_input import exchange
-from tests.processes import Gateway, Upstream, channel, events, running, text_request
+from tests.processes import FORGIVING, Gateway, Upstream, channel, events, running, text_request
 from tests.raw import STREAM, event, provider
 
 WHOLE = STREAM + event("Hello") + event("", "stop") + b"data: [DONE]\n\n"
@@ -102,7 +102,11 @@ def test_a_retry_after_that_is_no_number_is_passed_over(folder: Path, wait: str)
         head = f"HTTP/1.1 429 Slow\r\nretry-after: {wait}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
         connection.sendall(head.encode())
 
-    with provider(answer) as url, running(Gateway(folder, raw_channel(url))) as gateway, gateway.client() as client:
+    with (
+        provider(answer) as url,
+        running(Gateway(folder, raw_channel(url, FORGIVING))) as gateway,
+        gateway.client() as client,
+    ):
         response = submit(client, text_request(sync=True))
         assert (response.status_code, response.json()["error"]["code"]) == (503, "upstream_rate_limited")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.processes import Gateway, events, running
+from tests.processes import FORGIVING, Gateway, events, running
 
 MARK = "kanarienvogel"
 """In every secret, so that one search finds them all."""
@@ -102,7 +102,7 @@ def config(parrot: str, folder: Path) -> str:
         rows.append(f'[[models]]\nid = "{name}"\n')
         rows.append(
             f'[[channels]]\nname = "{name}"\ndialect = "{dialect}"\nmodels = ["{name}"]\n'
-            f'base_url = "http://{next(before)}{parrot}/{mode}/{PATH_TOKEN}"\napi_key = "{next(written)}"\n'
+            f'base_url = "http://{next(before)}{parrot}/{mode}/{PATH_TOKEN}"\napi_key = "{next(written)}"\n{FORGIVING}'
         )
     return "\n".join(rows)
 
