@@ -106,6 +106,23 @@ async def test_a_commit_leaves_what_is_held_beside_the_store() -> None:
     await holds.store(task(3), store.insert)
 
 
+async def test_a_call_whose_end_is_not_kept_yet_still_holds_what_it_may_cost() -> None:
+    store = Balance(PRICE)
+    store.commit.set()
+    store.tell.set()
+    holds = store.holds()
+    await holds.take(task(1))
+    holds.ends(task(1))
+    first = asyncio.ensure_future(holds.store(task(2), store.insert))
+    await until_idle()
+    assert not first.done()
+    store.balance -= PRICE  # its end is kept
+    holds.let_go(task(1))
+    with pytest.raises(InsufficientCredits):
+        await first
+    assert store.balance == 0
+
+
 async def test_a_commit_that_is_never_told_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE_S", 0.01)
     store = Balance(PRICE)
