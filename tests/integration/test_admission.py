@@ -17,6 +17,7 @@ id = "gpt-5.5"
 price = { input = 1_000, output = 2_000 }
 """
 OUTPUT = 2_000  # micro-credits a token
+IN_THE_BACKGROUND = {"model": "gpt-5.5", "input": "Hi", "background": True}
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +177,32 @@ def test_a_call_in_place_is_answered_again(priced: Gateway, upstream: Upstream, 
         assert upstream.state()["requests"] == requests + 1
 
 
+def test_a_response_in_the_background_is_answered_again_as_it_was(priced: Gateway, upstream: Upstream) -> None:
+    requests = upstream.state()["requests"]
+    named = {"idempotency-key": "background"}
+    with priced.client(priced.new_key("--rpm", "10")) as client:
+        first = client.post("/v1/responses", json=IN_THE_BACKGROUND, headers=named)
+        client.get(f"/v1/tasks/{first.headers['x-task-id']}", params={"wait": 20})
+        again = client.post("/v1/responses", json=IN_THE_BACKGROUND, headers=named)
+        assert (first.status_code, again.status_code) == (200, 200)
+        assert again.json() == first.json()
+        assert first.json()["status"] == "queued"
+        assert (again.headers["idempotent-replayed"], "idempotent-replayed" in first.headers) == ("true", False)
+        assert first.headers["x-ratelimit-remaining-requests"] == "9"
+        assert upstream.state()["requests"] == requests + 1
+
+
+def test_an_answer_that_is_no_longer_kept_says_so(folder: Path, upstream: Upstream) -> None:
+    config = channel(upstream) + "[retention]\nresults_s = 1\n"
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+        named = {"idempotency-key": "swept"}
+        first = client.post("/v1/llm/generations", json=text_request(sync=True), headers=named)
+        of_it = f"/v1/tasks/{first.headers['x-task-id']}"
+        wait_for(lambda: client.get(of_it).json()["results"] is None, within_s=20)
+        again = client.post("/v1/llm/generations", json=text_request(sync=True), headers=named)
+        assert (again.status_code, again.json()["error"]["code"]) == (410, "result_expired")
+
+
 def test_a_hundred_at_once_under_one_key_are_one(priced: Gateway, upstream: Upstream) -> None:
     upstream.behave(first_token_ms=300)
     requests = upstream.state()["requests"]
@@ -216,7 +243,7 @@ def test_a_deadline_holds_for_what_waits_too(folder: Path, upstream: Upstream) -
     with running(Gateway(folder, config)) as gateway, gateway.client() as client:
         running_id = submit(client, text_request()).json()["id"]
         waiting = submit(client, text_request(timeout_s=0.1)).json()
-        ended = client.get(f"/v1/tasks/{waiting['id']}", params={"wait": 30}).json()
+        ended = client.get(f"/v1/tasks/{waiting['id']}", params={"wait": 5}).json()
         assert (ended["status"], ended["error"]["code"]) == ("failed", "generation_timeout")
         assert client.get(f"/v1/tasks/{running_id}").json()["status"] == "processing"
 
@@ -262,6 +289,22 @@ def test_a_key_has_its_tasks_at_once_also_after_a_restart(folder: Path, upstream
         client.post(f"/v1/tasks/{ids[0]}/cancel")
         assert submit(client, text_request()).status_code == 200
         assert submit(client, text_request()).status_code == 429
+
+
+@pytest.mark.parametrize("fields", [{}, {"sync": True}])
+@pytest.mark.parametrize("option", [("--credits", "0.25"), ("--concurrency", "1"), ("--rpm", "1")])
+def test_repetitions_at_once_are_not_measured_by_what_the_first_one_took(
+    priced: Gateway, upstream: Upstream, option: tuple[str, str], fields: dict[str, Any]
+) -> None:
+    upstream.behave(first_token_ms=500)
+    key = priced.new_key(*option)
+    body, named = text_request(max_tokens=100, **fields), {"idempotency-key": "at once"}
+    with priced.client(key) as client, ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: client.post("/v1/llm/generations", json=body, headers=named), range(6)))
+        told = {(a.status_code, a.json().get("error") and a.json()["error"]["code"]) for a in answers}
+        assert told <= {(200, None), (409, "idempotency_in_progress")}
+        assert (200, None) in told
+        assert len({answer.headers["x-task-id"] for answer in answers}) == 1
 
 
 def test_credits_are_never_spent_twice(priced: Gateway, upstream: Upstream) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reynard.core import errors
 from reynard.core.errors import TASK_ERROR_CODES, WORTH_A_RETRY
-from reynard.engine.repeats import CallCancelled
+from reynard.engine.repeats import CallCancelled, ResultExpired
 from reynard.http import server
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +15,7 @@ ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
 def codes() -> set[str]:
     """Every code a client can see."""
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    named = [getattr(kind, "code", None) for kind in [*classes, CallCancelled]]
+    named = [getattr(kind, "code", None) for kind in [*classes, CallCancelled, ResultExpired]]
     own = {code for code in named if isinstance(code, str)}
     refusals = re.findall(rb'"code":"(\w+)"', server.MALFORMED + server.HEADERS_TOO_LARGE)
     return own | set(TASK_ERROR_CODES) | {code.decode() for code in refusals} | {"method_not_allowed", "cors_refused"}

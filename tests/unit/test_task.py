@@ -36,6 +36,7 @@ EVENTS: list[Event] = [
     Completed(),
     Failed(ERROR),
     Cancelled(),
+    Cancelled(left=True),
     Released(),
     Lost(),
 ]

@@ -46,6 +46,9 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cached_input: Credits | None = None
 
 
+FREE: Final = Price()
+
+
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row of the catalogue.
 

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from reynard.core.catalogue import Price
 from reynard.core.errors import WORTH_A_RETRY, GenerationError, ReynardError, TaskErrorCode
 from reynard.core.forms import Form
 
@@ -41,14 +42,17 @@ class TaskError(Struct, frozen=True):
 
 
 class Terms(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the caller asked for beside the generation.
+    """What stands between the caller and the gateway beside the generation.
 
     `fallback_models`: asked in turn when no channel of the task's own model answers. `callback_url`: who is told of the
-    end.
+    end. `prices`: of the models that may answer, as they were when the task was taken; none where all are free. `left`:
+    the caller of a call in place went away, so nobody was answered.
     """
 
     fallback_models: tuple[str, ...] = ()
     callback_url: str | None = None
+    prices: tuple[tuple[str, Price], ...] = ()
+    left: bool = False
 
 
 NO_TERMS = Terms()
@@ -140,9 +144,10 @@ class Failed(Struct, frozen=True):
 
 
 class Cancelled(Struct, frozen=True):
-    """The caller wants it no more."""
+    """The caller wants it no more: it says so, or `left`, and then nobody is answered."""
 
     bill: Bill | None = None  # for what was produced before
+    left: bool = False
 
 
 class Released(Struct, frozen=True):
@@ -184,8 +189,11 @@ def transition(task: Task, event: Event, now: float, policy: RunPolicy) -> Task:
             return _end(task, Status.COMPLETED, now, bill)
         case Status.PENDING | Status.PROCESSING, Failed(error, bill):
             return _end(task, Status.FAILED, now, bill, error)
-        case Status.PENDING | Status.PROCESSING, Cancelled(bill):
-            return _end(task, Status.CANCELLED, now, bill)
+        case Status.PENDING | Status.PROCESSING, Cancelled(bill, left):
+            ended = _end(task, Status.CANCELLED, now, bill)
+            return (
+                msgspec.structs.replace(ended, terms=msgspec.structs.replace(task.terms, left=True)) if left else ended
+            )
         case Status.PROCESSING, Released(bill) | Lost(bill):
             reason = _why_not_again(task, policy)
             if reason is not None:

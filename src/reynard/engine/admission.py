@@ -3,31 +3,27 @@
 What is taken here for a task is given back with its end, or when it comes to nothing before it is stored.
 """
 
-from collections import Counter
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from reynard.core import ids
-from reynard.core.catalogue import Price
+from reynard.core.catalogue import FREE, Price
 from reynard.core.errors import ModelNotSupported, PermissionDenied
 from reynard.core.forms import Options, Submission
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
-from reynard.core.ledger import insufficient
 from reynard.core.limits import Allowance, Limits
 from reynard.core.pricing import estimate, reservation
 from reynard.core.task import NO_TERMS, Task, Terms
 from reynard.engine.files import Files
+from reynard.engine.holds import Holds
 from reynard.engine.routes import Routes
 from reynard.engine.webhooks import Webhooks
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.limits import Limiter
 from reynard.ports.store import Store
-
-FREE: Final = Price()
 
 
 class Admitted(Struct, frozen=True):
@@ -41,16 +37,15 @@ class Admitted(Struct, frozen=True):
 
 
 class _Taken(Struct, frozen=True):
-    """What a task holds of its key's limits and credits, in this process; `at`: since when (Unix seconds)."""
+    """What a task holds of its key's limits, in this process; `at`: since when (Unix seconds)."""
 
     limits: Limits
     tokens: int
-    credits: int
     at: float
 
 
 class Admission:
-    """Takes and gives back. Credits that no hold in the store stands for yet are counted here."""
+    """Takes and gives back."""
 
     def __init__(
         self,
@@ -71,15 +66,15 @@ class Admission:
         self._clock = clock
         self._chance = chance
         self._taken: dict[str, _Taken] = {}
-        self._held: Counter[str] = Counter()  # micro-credits of a key, beside the holds in the store
+        self._holds = Holds(store)
 
     async def start(self) -> None:
         """Counts the tasks that were there before this process."""
         await self._limiter.restore(await self._store.unfinished())
 
     async def admit(self, submission: Submission, caller: Key) -> Admitted:
-        """Raises what the request deserves: see `Routes.admitted`, `PermissionDenied`, `RateLimited`,
-        `InsufficientCredits`, `InvalidParam`.
+        """A request that is going to be stored, by `store`. Raises what it deserves: see `Routes.admitted`,
+        `PermissionDenied`, `RateLimited`, `InsufficientCredits`, `InvalidParam`.
         """
         named = await self._files.addressed(submission.generation, caller)
         options = self._checked(submission.options, caller)
@@ -92,51 +87,56 @@ class Admission:
         task = self._task(submission, generation, options, caller, credits_)
         allowance = await self._limiter.take(caller.id, caller.limits, tokens)
         try:
-            await self._take(task, caller, tokens, allowance.at)
+            if caller.limited and task.reserved:
+                await self._holds.check(task)
         except BaseException:
             await self._limiter.give_back(caller.id, caller.limits, tokens, allowance.at)
             raise
+        if caller.limits.tpm is not None:
+            self._taken[task.id] = _Taken(caller.limits, tokens, allowance.at)
         return Admitted(task, generation, caller, tokens, allowance)
 
-    def stored(self, task: Task) -> None:
-        """The hold is in the store now, and no longer counted here."""
-        taken = self._taken.get(task.id)
-        if taken is not None and taken.credits:
-            self._let_go(task.key_id, taken.credits)
-            self._taken[task.id] = replace(taken, credits=0)
+    async def admit_in_place(self, submission: Submission, caller: Key) -> Admitted:
+        """As `admit`, a request that is stored with its end: until then its credits are held here."""
+        admitted = await self.admit(submission, caller)
+        if not caller.limited or not admitted.task.reserved:
+            return admitted
+        try:
+            await self._holds.take(admitted.task)
+        except BaseException:
+            await self.withdraw(admitted)
+            raise
+        return admitted
+
+    async def store(self, admitted: Admitted, insert: Callable[[int], Awaitable[None]]) -> None:
+        """Has the task stored by `insert`, which is told how many of the key's micro-credits it must leave.
+
+        Raises what it raises, and `StoreUnavailable`.
+        """
+        if admitted.caller.limited and admitted.task.reserved:
+            await self._holds.store(admitted.task, insert)
+        else:
+            await insert(0)
+
+    def ending(self, task: Task) -> None:
+        """A task that was admitted in place is about to be stored."""
+        self._holds.ends(task)
 
     async def withdraw(self, admitted: Admitted) -> None:
         """The task came to nothing: it was not stored."""
+        self._taken.pop(admitted.task.id, None)
+        self._holds.let_go(admitted.task)
         key_id = admitted.task.key_id
-        taken = self._taken.pop(admitted.task.id, None)
-        if taken is not None:
-            self._let_go(key_id, taken.credits)
         await self._limiter.give_back(key_id, admitted.caller.limits, admitted.tokens, admitted.allowance.at)
 
     async def ended(self, task: Task) -> None:
         """The end of a task is kept."""
+        self._holds.let_go(task)
         taken, bill = self._taken.pop(task.id, None), task.bill
         if taken is not None:
-            self._let_go(task.key_id, taken.credits)
             used = 0 if bill is None else bill.prompt_tokens + bill.completion_tokens
             await self._limiter.correct(task.key_id, taken.limits, taken.tokens, used, taken.at)
         await self._limiter.release(task.key_id)
-
-    async def _take(self, task: Task, caller: Key, tokens: int, at: float) -> None:
-        """Raises `InsufficientCredits`."""
-        credits_ = task.reserved if caller.limited else 0
-        if credits_:
-            left = (await self._store.account(caller.id)).balance - self._held[caller.id]
-            if left < credits_:
-                raise insufficient(credits_, left)
-            self._held[caller.id] += credits_
-        if credits_ or caller.limits.tpm is not None:
-            self._taken[task.id] = _Taken(caller.limits, tokens, credits_, at)
-
-    def _let_go(self, key_id: str, credits_: int) -> None:
-        self._held[key_id] -= credits_
-        if not self._held[key_id]:
-            del self._held[key_id]
 
     def _checked(self, options: Options, caller: Key) -> Options:
         if options.callback_url is not None:
@@ -168,14 +168,21 @@ class Admission:
             credits_ = max(credits_, reservation(expected, model.price))
         return tokens, credits_
 
+    def _prices(self, names: tuple[str, ...]) -> tuple[tuple[str, Price], ...]:
+        """Those that the task is billed by, whatever becomes of the catalogue meanwhile."""
+        catalogue = self._routes().catalogue
+        prices = tuple((name, catalogue.find(name).price) for name in names)
+        return prices if any(price != FREE for _, price in prices) else ()
+
     def _task(
         self, submission: Submission, generation: Generation, options: Options, caller: Key, reserved: int
     ) -> Task:
         now = self._clock.now()
         callback_url = options.callback_url or caller.callback_url
+        prices = self._prices((generation.model, *options.fallback_models))
         terms = NO_TERMS
-        if options.fallback_models or callback_url is not None:
-            terms = Terms(fallback_models=options.fallback_models, callback_url=callback_url)
+        if options.fallback_models or prices or callback_url is not None:
+            terms = Terms(fallback_models=options.fallback_models, callback_url=callback_url, prices=prices)
         return Task(
             id=ids.task_id(submission.form, now, self._chance.below),
             key_id=caller.id,

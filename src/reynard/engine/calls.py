@@ -115,7 +115,8 @@ class Calls:
         Raises `GenerationError`, `CallCancelled`, and what `Admission.admit` and `Repeats.first` raise.
         """
         if repeat is None:
-            _, run = await self._admitted(submission, caller, announce)
+            admitted, run = await self._placed(self._admission.admit_in_place(submission, caller))
+            announce(Ticket(run.task, admitted.allowance, run.work.journal))
             return await self._answer(run, None, self._insert_ended)
         begun = await self._begun(submission, caller, announce, repeat)
         if isinstance(begun, First):
@@ -149,6 +150,12 @@ class Calls:
         self, submission: Submission, caller: Key, announce: Announce, repeat: Repeat | None
     ) -> Run | First:
         """A run whose start is kept, or what this call repeats."""
+        async with self._repeats.turn(caller, repeat):
+            return await self._begin(submission, caller, announce, repeat)
+
+    async def _begin(
+        self, submission: Submission, caller: Key, announce: Announce, repeat: Repeat | None
+    ) -> Run | First:
         while True:
             if repeat is not None:
                 known = await self._repeats.first(caller, repeat)
@@ -156,38 +163,39 @@ class Calls:
                     announce(Ticket(known.task))
                     return known
                 repeat = known
-            admitted, run = await self._admitted(submission, caller, announce)
+            admitted, run = await self._placed(self._admission.admit(submission, caller))
             try:
                 await self._keep_start(run, admitted, repeat)
             except Repeated:
                 continue  # the same request came in between: its task is there now
+            announce(Ticket(run.task, admitted.allowance, run.work.journal))
             return run
 
     async def _keep_start(self, run: Run, admitted: Admitted, repeat: Repeat | None) -> None:
         try:
-            await self._store.insert(run.task, None, limited=admitted.caller.limited, repeat=repeat)
+            limited = admitted.caller.limited
+            await self._admission.store(
+                admitted,
+                lambda spared: self._store.insert(run.task, None, limited=limited, spared=spared, repeat=repeat),
+            )
         except asyncio.CancelledError:  # the row is on its way all the same, and its end follows it
-            self._admission.stored(run.task)
             await self._cut(run, self._store.save)
             raise
         except BaseException:
             await self._admission.withdraw(admitted)
             self._forget(run)
             raise
-        self._admission.stored(run.task)
 
-    async def _admitted(self, submission: Submission, caller: Key, announce: Announce) -> tuple[Admitted, Run]:
+    async def _placed(self, admission: Awaitable[Admitted]) -> tuple[Admitted, Run]:
         """With a run, this node's from the start, and visible to find and cancel while it lasts."""
-        admitted = await self._admission.admit(submission, caller)
+        admitted = await admission
         try:
-            run = self._placed(admitted)
+            return admitted, self._place(admitted)
         except Overloaded:
             await self._admission.withdraw(admitted)
             raise
-        announce(Ticket(run.task, admitted.allowance, run.work.journal))
-        return admitted, run
 
-    def _placed(self, admitted: Admitted) -> Run:
+    def _place(self, admitted: Admitted) -> Run:
         if self._stopping:
             raise Overloaded("The gateway is stopping. Send the call again in a moment.")
         run = Run(self._after(admitted.task, Claimed(self._owner)), admitted.generation)
@@ -204,6 +212,7 @@ class Calls:
         try:
             async with in_time(run.task, self._clock):
                 completion = await self._failover.generate(run.work, sink)
+            bill, body = self._billing.whole(run.work, completion), encode(completion)
         except GenerationError as error:
             await self._fail(run, TaskError.of(error), keep)
             raise
@@ -215,8 +224,6 @@ class Calls:
                 run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again."), keep
             )
             raise
-        bill = self._billing.whole(run.work, completion)
-        body = encode(completion)
         await self._end(run, Completed(bill), body, keep)
         return body
 
@@ -230,7 +237,7 @@ class Calls:
             await self._fail(run, TaskError.of(stopped), keep)
             raise stopped from None
         bill, produced = self._billing.partial(run.work)
-        await self._end(run, Cancelled(bill), produced, keep)
+        await self._end(run, Cancelled(bill, left=not run.cancelling), produced, keep)
         if run.cancelling:
             raise CallCancelled(f"The task `{run.task.id}` was cancelled by another call.") from None
 
@@ -254,13 +261,18 @@ class Calls:
 
     async def _keep_end(self, run: Run, task: Task, result: bytes | None, keep: Keep) -> None:
         try:
-            await until_kept(partial(keep, task, result, run.work.journal.attempts), task.id)
+            try:
+                await until_kept(partial(keep, task, result, run.work.journal.attempts), task.id)
+            except Exception:  # a fault of this program: what was taken is given back all the same
+                await self._admission.ended(task)
+                raise
             run.task = task
             await self._endings.follow(task)
         finally:
             self._forget(run)
 
     async def _insert_ended(self, task: Task, result: bytes | None, attempts: list[Attempt]) -> None:
+        self._admission.ending(task)
         await self._store.insert(task, None, result, attempts)
 
     def _forget(self, run: Run) -> None:

@@ -110,6 +110,10 @@ class Engine:
 
     async def submit(self, submission: Submission, caller: Key, repeat: Repeat | None = None) -> Ticket:
         """A durable task: on disk when this returns, already claimed if this node has room."""
+        async with self._repeats.turn(caller, repeat):
+            return await self._submit(submission, caller, repeat)
+
+    async def _submit(self, submission: Submission, caller: Key, repeat: Repeat | None) -> Ticket:
         while True:
             if repeat is not None:
                 known = await self._repeats.first(caller, repeat)
@@ -125,7 +129,6 @@ class Engine:
             except BaseException:
                 await self._admission.withdraw(admitted)
                 raise
-            self._admission.stored(task)
             return Ticket(task, admitted.allowance, Journal())
 
     async def _accept(self, admitted: Admitted, repeat: Repeat | None) -> Task:
@@ -133,17 +136,24 @@ class Engine:
         task, generation = admitted.task, admitted.generation
         if not self._worker.has_room:
             self._worker.check_queue(task.key_id)
-            await self._store.insert(task, generation, limited=admitted.caller.limited, repeat=repeat)
+            await self._insert(task, admitted, repeat)
             self._worker.wake(task.key_id)
             return task
         run = self._worker.reserve(self._after(task, Claimed(self._worker.id)), generation)
         try:
-            await self._store.insert(run.task, generation, limited=admitted.caller.limited, repeat=repeat)
+            await self._insert(run.task, admitted, repeat)
         except BaseException:
             self._worker.drop(run)
             raise
         self._worker.begin(run)
         return run.task
+
+    async def _insert(self, task: Task, admitted: Admitted, repeat: Repeat | None) -> None:
+        limited = admitted.caller.limited
+        await self._admission.store(
+            admitted,
+            lambda spared: self._store.insert(task, admitted.generation, limited=limited, spared=spared, repeat=repeat),
+        )
 
     async def find(self, task_id: str, caller: Key, wait_s: float = 0.0) -> Found:
         """The freshest state there is, or that at the end if it comes within `wait_s`. Raises `TaskNotFound`."""

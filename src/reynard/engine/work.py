@@ -64,7 +64,17 @@ class Journal:
 class Work:
     """One task's generation, from its start to its end on this node. `is_awaited`: its caller holds the line."""
 
-    __slots__ = ("fallback_models", "form", "generation", "identity", "is_awaited", "journal", "key_id")
+    __slots__ = (
+        "fallback_models",
+        "form",
+        "generation",
+        "identity",
+        "is_awaited",
+        "journal",
+        "key_id",
+        "prices",
+        "reserved",
+    )
 
     def __init__(self, task: Task, generation: Generation) -> None:
         self.generation = generation
@@ -73,6 +83,8 @@ class Work:
         self.is_awaited = task.sync
         self.identity = Identity(completion_id(task.id), int(task.created), task.model)
         self.fallback_models = task.terms.fallback_models
+        self.prices = dict(task.terms.prices)
+        self.reserved = task.reserved
         self.journal = Journal()
 
     def produced(self) -> Completion | None:

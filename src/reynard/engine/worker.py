@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 LEASE_S: Final = 30.0
 BEAT_S: Final = 10.0
 GIVE_BACK_S: Final = 5.0
+LATE_S: Final = 1.0
+"""How much later than its deadline a waiting task may end."""
 
 
 async def opened(chunks: ChunkLog, task_id: str) -> None:
@@ -123,6 +125,7 @@ class Worker:
         self._behind.set()
         self._jobs.start(self._keep_lease())
         self._jobs.start(self._keep_recovering())
+        self._jobs.start(self._keep_deadlines())
         self._jobs.start(self._keep_claiming())
 
     def close_door(self) -> None:
@@ -274,12 +277,14 @@ class Worker:
 
     async def _keep_recovering(self) -> None:
         while True:
-            good = (
-                await self._tried(self._recover, "recover tasks")
-                and await self._tried(self._recovery.expire, "end tasks at their deadline")
-                and await self._tried(self._chunks.sweep, "sweep")
-            )
+            good = await self._tried(self._recover, "recover tasks") and await self._tried(self._chunks.sweep, "sweep")
             await asyncio.sleep(BEAT_S if good else STORE_RETRY_S)
+
+    async def _keep_deadlines(self) -> None:
+        """Of what waits; with nothing overdue it is one look into an index."""
+        while True:
+            await asyncio.sleep(LATE_S)
+            await self._tried(self._recovery.expire, "end tasks at their deadline")
 
     async def _tried(self, work: Callable[[], Awaitable[object]], what: str) -> bool:
         """Whether `work` was done; a failure is logged, and the loop that asked goes on."""

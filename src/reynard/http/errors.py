@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from reynard.core import errors as e
 from reynard.core.errors import GenerationError, ReynardError
-from reynard.engine.repeats import CallCancelled
+from reynard.engine.repeats import CallCancelled, ResultExpired
 from reynard.ports.telemetry import Observer
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ STATUS_OF: Final[dict[type[ReynardError], tuple[int, str]]] = {
     e.IdempotencyMismatch: (409, "conflict"),
     e.IdempotencyInProgress: (409, "conflict"),
     e.StreamExpired: (410, INVALID),
+    ResultExpired: (410, INVALID),
     e.BodyTooLarge: (413, INVALID),
     e.UnsupportedEncoding: (415, INVALID),
     e.OffsetOutOfRange: (416, INVALID),
@@ -81,6 +82,10 @@ OF_HTTP: Final[dict[int, tuple[str, str, str]]] = {
 """What the router itself refuses: type, code, message."""
 
 
+IN_VAIN: Final = (e.TooLargeForLimit, e.IdempotencyMismatch, CallCancelled)
+"""What the SDKs of OpenAI and Anthropic are told not to send again: by themselves they repeat every 409 and 429."""
+
+
 class ErrorBody(msgspec.Struct, omit_defaults=True):
     """`param` names the field, where one is to blame."""
 
@@ -121,8 +126,8 @@ def response_of(error: ReynardError) -> Response:
         headers["connection"] = "close"  # RFC 9110 15.5.9
     if isinstance(error, e.RateLimited):
         headers |= error.allowance.headers()
-    if isinstance(error, e.TooLargeForLimit):
-        headers["x-should-retry"] = "false"  # OpenAI's and Anthropic's SDKs send every other 429 again
+    if isinstance(error, IN_VAIN):
+        headers["x-should-retry"] = "false"
     if isinstance(error, e.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.size}"
     return Refusal(error, answer(status, ErrorBody(error.message, kind, error.code, error.param), headers))

@@ -32,13 +32,14 @@ from reynard.core.surfaces.responses.answer import Frame
 from reynard.core.surfaces.responses.request import Asked
 from reynard.core.surfaces.responses.stream import Event, Translator
 from reynard.core.task import Status, Task, shown_status
+from reynard.engine.calls import Ticket
 from reynard.engine.engine import Found
 from reynard.engine.repeats import CallCancelled
 from reynard.http import sse
 from reynard.http.errors import response_of
 from reynard.http.generations import JSON, MOST_OFFSET, Subscription, SyncStream
 from reynard.http.presence import while_present
-from reynard.http.requests import Told, caller_of, json_body, number, repeat_of, services
+from reynard.http.requests import Told, caller_of, headers_of, json_body, number, repeat_of, services
 from reynard.ports.chunks import Batch, StreamEnd
 
 SHOWN: dict[Status, answer.Status] = {
@@ -64,12 +65,12 @@ async def create_response(request: Request) -> Response:
     if not asked.background:
         return await _answer(request, submission, caller, asked, repeat)
     try:
-        task = (await engine.submit(submission, caller, repeat)).task
+        ticket = await engine.submit(submission, caller, repeat)
     except RequestError as error:
         raise requests.in_words(error, asked.places) from None
     if asked.streams:
-        return await _subscribe(request, task, None)
-    return _shown((task, None))
+        return await _subscribe(request, ticket.task, None)
+    return _submitted(ticket)
 
 
 async def get_response(request: Request) -> Response:
@@ -255,6 +256,12 @@ def _shown(found: Found) -> Response:
         error = None if task.error is None else answer.failure(task.error.code, task.error.message)
         shown = frame.show(SHOWN[shown_status(task)], error=error)
     return Response(msgspec.json.encode(shown), headers={"x-task-id": task.id}, media_type=JSON)
+
+
+def _submitted(ticket: Ticket) -> Response:
+    """A response in the background as it begins; the same for one that is repeated later (`views.submitted`)."""
+    shown = _frame(ticket.task).show("queued")
+    return Response(msgspec.json.encode(shown), headers=headers_of(ticket), media_type=JSON)
 
 
 def _frame(task: Task) -> Frame:

@@ -144,5 +144,6 @@ def _usage(task: Task, caller: Key) -> UsageView:
         usage.credits_used = in_credits(0 if bill is None else bill.cost)
     if bill is not None:
         usage.prompt_tokens, usage.completion_tokens = bill.prompt_tokens, bill.completion_tokens
-        usage.estimated, usage.model, usage.served_by = bill.estimated, bill.model, bill.channel
+        usage.estimated, usage.model = bill.estimated, bill.model
+        usage.served_by = bill.channel or UNSET  # of a stream whose worker died, no one knows any more
     return usage

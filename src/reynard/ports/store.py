@@ -48,14 +48,15 @@ class Tasks(Protocol):
         attempts: Sequence[Attempt] = (),
         *,
         limited: bool = False,
+        spared: int = 0,
         repeat: Repeat | None = None,
     ) -> None:
         """A new task, with the hold of its reservation. One that has ended already is kept without its generation, and
         with all that comes with an end.
 
-        `limited`: the key's balance must cover the reservation, else `InsufficientCredits` is raised. `repeat`: the
-        Idempotency-Key that it is known by from now on; raises `Repeated` if another task of that key is. In both cases
-        nothing is kept.
+        `limited`: the key's balance must cover the reservation and leave `spared` micro-credits, else
+        `InsufficientCredits` is raised. `repeat`: the Idempotency-Key that it is known by from now on; raises
+        `Repeated` if another task of that key is. In both cases nothing is kept.
         """
         ...
 

@@ -1,6 +1,6 @@
 """An answer of the Messages API in the words of OpenAI Chat; what a whole answer and a stream have in common."""
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -8,8 +8,9 @@ from msgspec import Raw, Struct
 from reynard.core.chat import Answer, CalledFunction, Choice, Completion, Json, ToolCall, Usage
 from reynard.core.reasoning import ANTHROPIC, sealed, thought
 from reynard.providers.anthropic import errors
-from reynard.providers.anthropic.wire import LooseMessage, Number, WireBlock, WireKind, WireMessage, WireUsage
+from reynard.providers.anthropic.wire import LooseMessage, WireBlock, WireKind, WireMessage, WireUsage
 from reynard.providers.bodies import UNREADABLE, read
+from reynard.providers.counts import count, mapping
 from reynard.providers.failures import garbled
 
 FINISH: Final[dict[str, str]] = {
@@ -24,7 +25,6 @@ FINISH: Final[dict[str, str]] = {
 """`pause_turn` ends a turn of Anthropic's own tools, which this dialect never asks for: what came is what there is."""
 
 TIER: Final = {"standard": "default", "priority": "priority"}
-MOST_TOKENS: Final = 10**12
 
 BLOCKS: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 """Types of content blocks that are read. The fields of another may be anything."""
@@ -46,23 +46,24 @@ class Tally(Struct):
     thinking: int | None = None
     tier: str | None = None
 
-    def take(self, usage: WireUsage | None) -> None:
-        """What is told now takes the place of what was told before."""
-        if usage is None:
-            return
-        self.fresh = _count(usage.input_tokens, self.fresh)
-        self.read = _count(usage.cache_read_input_tokens, self.read)
-        self.written = _count(usage.cache_creation_input_tokens, self.written)
-        self.output = _count(usage.output_tokens, self.output)
-        if usage.output_tokens_details is not None:
-            self.thinking = _count(usage.output_tokens_details.thinking_tokens, self.thinking or 0)
-        if isinstance(usage.service_tier, str):
-            self.tier = TIER.get(usage.service_tier)
+    def take(self, usage: Any) -> None:
+        """What is told now takes the place of what was told before; what is no number tells nothing."""
+        told = msgspec.convert(mapping(usage), WireUsage)
+        self.fresh = _count(told.input_tokens, self.fresh)
+        self.read = _count(told.cache_read_input_tokens, self.read)
+        self.written = _count(told.cache_creation_input_tokens, self.written)
+        self.output = _count(told.output_tokens, self.output)
+        thinking = count(mapping(told.output_tokens_details).get("thinking_tokens"))
+        self.thinking = self.thinking if thinking is None else thinking
+        if isinstance(told.service_tier, str):
+            self.tier = TIER.get(told.service_tier)
 
     @property
-    def usage(self) -> Usage:
-        """In OpenAI's words."""
+    def usage(self) -> Usage | None:
+        """In OpenAI's words; None if nothing was told."""
         prompt = self.fresh + self.read + self.written
+        if not prompt and not self.output:
+            return None
         return Usage(
             prompt_tokens=prompt,
             completion_tokens=self.output,
@@ -160,6 +161,7 @@ def finish(reason: str) -> str:
     return FINISH.get(reason, "stop")
 
 
-def _count(tokens: Number, before: int) -> int:
-    """A number of tokens that can be one, or what was known before."""
-    return before if tokens is None or not 0 <= tokens <= MOST_TOKENS else int(tokens)
+def _count(tokens: Any, before: int) -> int:
+    """A number of tokens, or what was known before."""
+    told = count(tokens)
+    return before if told is None else told

@@ -105,6 +105,7 @@ class AnthropicStreamDecoder(EventStreamDecoder):
             raise garbled()
         self._begun = True
         self._tally.take(event.message.usage)
+        self._tally.output = 0  # of what had been written by then; the answer's is told at its end
         return _chunk(Delta(role="assistant", content=""))
 
     def _start(self, event: WireEvent) -> Iterator[Chunk]:
@@ -180,7 +181,8 @@ class AnthropicStreamDecoder(EventStreamDecoder):
         last = _chunk(Delta(), finish(self._reason))
         last.service_tier = self._tally.tier
         yield last
-        yield Chunk(id="", created=0, model="", choices=[], usage=self._tally.usage)
+        if (usage := self._tally.usage) is not None:
+            yield Chunk(id="", created=0, model="", choices=[], usage=usage)
 
 
 def _decoded(event: Event) -> WireEvent | None:

@@ -7,23 +7,15 @@ from typing import Any
 
 from msgspec import Raw, Struct
 
-Number = int | float | None
-
-
-class WireOutput(Struct):
-    """What the tokens of an answer went into."""
-
-    thinking_tokens: Number = None
-
 
 class WireUsage(Struct):
-    """Counts. In a stream they come twice, and those that came last are the totals."""
+    """Counts, whatever they may be. In a stream they come twice, and those that came last are the totals."""
 
-    input_tokens: Number = None
-    output_tokens: Number = None
-    cache_read_input_tokens: Number = None
-    cache_creation_input_tokens: Number = None
-    output_tokens_details: WireOutput | None = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    cache_read_input_tokens: Any = None
+    cache_creation_input_tokens: Any = None
+    output_tokens_details: Any = None
     service_tier: Any = None
 
 
@@ -45,7 +37,7 @@ class WireMessage(Struct):
 
     content: list[WireBlock] | None = None
     stop_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -54,7 +46,7 @@ class LooseMessage(Struct):
 
     content: list[Raw] | None = None
     stop_reason: str | None = None
-    usage: WireUsage | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -77,7 +69,7 @@ class WireEvent(Struct):
     message: WireMessage | None = None
     content_block: WireBlock | None = None
     delta: WireDelta | None = None
-    usage: WireUsage | None = None
+    usage: Any = None
     error: Any = None
 
 

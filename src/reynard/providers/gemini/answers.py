@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -12,9 +12,9 @@ from reynard.core.chat import Chunk, ChunkChoice, Delta, FunctionDelta, ToolCall
 from reynard.core.errors import TaskErrorCode
 from reynard.core.reasoning import GEMINI, sealed
 from reynard.providers.bodies import decoded
+from reynard.providers.counts import count, mapping
 from reynard.providers.failures import cut_short, failure, garbled
 from reynard.providers.gemini.wire import (
-    Number,
     WireBlob,
     WireCall,
     WireCandidate,
@@ -51,7 +51,6 @@ FAILS: Final[dict[str, TaskErrorCode]] = {
 """Ends that leave no answer: the model wrote what is no call, the request was wrong, or the account is barred."""
 
 MOST_CANDIDATES: Final = 128
-MOST_TOKENS: Final = 10**12
 LEAST_LOGPROB: Final = -9999.0  # OpenAI's own stand-in for a token that is very unlikely
 LONGEST_ID: Final = 256
 _IMAGE: Final = re.compile(r"image/[a-zA-Z0-9.+-]{1,64}")
@@ -86,7 +85,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._candidates: dict[int, _Candidate] = {}
-        self._usage: WireUsage | None = None
+        self._usage = WireUsage()
 
     @property
     def begun(self) -> bool:
@@ -109,8 +108,8 @@ class Answers:
             if finish == "stop" and candidate.calls:
                 finish = "tool_calls"
             yield _chunk(index, Delta(), finish_reason=finish)
-        if self._usage is not None:
-            yield Chunk(id="", created=0, model="", choices=[], usage=_usage(self._usage))
+        if (usage := _usage(self._usage)) is not None:
+            yield Chunk(id="", created=0, model="", choices=[], usage=usage)
 
     def _candidate(self, said: WireCandidate, response_id: str | None, raw: bytes) -> Iterator[Chunk]:
         index = said.index or 0
@@ -133,14 +132,12 @@ class Answers:
             if said.finish_reason in FAILS:
                 raise failure(FAILS[said.finish_reason], said.finish_reason)
 
-    def _count(self, said: WireUsage | None) -> None:
-        """Each count is the latest that was said."""
-        if self._usage is None or said is None:
-            self._usage = said or self._usage
-            return
+    def _count(self, said: Any) -> None:
+        """Each count is the latest that was said; what is no number says nothing."""
+        told = msgspec.convert(mapping(said), WireUsage)
         for name in _COUNTS:
-            if getattr(said, name) is not None:
-                setattr(self._usage, name, getattr(said, name))
+            if (tokens := count(getattr(told, name))) is not None:
+                setattr(self._usage, name, tokens)
 
 
 def _check_feedback(feedback: WireFeedback | None) -> None:
@@ -240,21 +237,19 @@ def _token(token: WireToken) -> Json:
     return {"token": text, "logprob": float(max(LEAST_LOGPROB, min(0.0, said))), "bytes": list(text.encode())}
 
 
-def _usage(said: WireUsage) -> Usage:
-    prompt = _sum((said.prompt_token_count, said.tool_use_prompt_token_count))
-    completion = _sum((said.candidates_token_count, said.thoughts_token_count))
+def _usage(said: WireUsage) -> Usage | None:
+    """None if nothing was said."""
+    prompt = (said.prompt_token_count or 0) + (said.tool_use_prompt_token_count or 0)
+    completion = (said.candidates_token_count or 0) + (said.thoughts_token_count or 0)
+    if not prompt and not completion:
+        return None
     usage = Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        total_tokens=_sum((said.total_token_count,)) or prompt + completion,
+        total_tokens=said.total_token_count or prompt + completion,
     )
     if said.cached_content_token_count is not None:
-        usage.prompt_tokens_details = {"cached_tokens": _sum((said.cached_content_token_count,))}
+        usage.prompt_tokens_details = {"cached_tokens": said.cached_content_token_count}
     if said.thoughts_token_count is not None:
-        usage.completion_tokens_details = {"reasoning_tokens": _sum((said.thoughts_token_count,))}
+        usage.completion_tokens_details = {"reasoning_tokens": said.thoughts_token_count}
     return usage
-
-
-def _sum(counts: Iterable[Number]) -> int:
-    """Of numbers of tokens that can be ones."""
-    return sum(int(tokens) for tokens in counts if tokens is not None and 0 <= tokens <= MOST_TOKENS)

@@ -71,14 +71,14 @@ class WireCandidate(Struct, rename="camel"):
 
 
 class WireUsage(Struct, rename="camel"):
-    """Tokens. In a stream each count is the whole up to there."""
+    """Tokens, whatever they may be. In a stream each count is the whole up to there."""
 
-    prompt_token_count: Number = None
-    tool_use_prompt_token_count: Number = None
-    cached_content_token_count: Number = None
-    candidates_token_count: Number = None
-    thoughts_token_count: Number = None
-    total_token_count: Number = None
+    prompt_token_count: Any = None
+    tool_use_prompt_token_count: Any = None
+    cached_content_token_count: Any = None
+    candidates_token_count: Any = None
+    thoughts_token_count: Any = None
+    total_token_count: Any = None
 
 
 class WireFeedback(Struct, rename="camel"):
@@ -93,7 +93,7 @@ class WirePiece(Struct, rename="camel"):
 
     candidates: list[WireCandidate] | None = None
     prompt_feedback: WireFeedback | None = None
-    usage_metadata: WireUsage | None = None
+    usage_metadata: Any = None
     response_id: str | None = None
     error: Any = None
 

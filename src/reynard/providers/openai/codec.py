@@ -7,26 +7,25 @@ from typing import Any, Final
 import msgspec
 
 from reynard.core.channels import Channel
-from reynard.core.chat import Chunk, Completion
+from reynard.core.chat import Chunk, Completion, Usage
 from reynard.core.errors import GenerationError, UnsupportedOptions
 from reynard.core.formats import Kind
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
 from reynard.providers.bodies import decoded
+from reynard.providers.counts import count, mapping
 from reynard.providers.decoder import EventStreamDecoder
 from reynard.providers.failures import cut_short, garbled
 from reynard.providers.openai import errors, finish, reasoning
 from reynard.providers.openai.calls import Calls
 from reynard.providers.openai.messages import messages, tools
 from reynard.providers.openai.wire import (
-    Number,
     WireAnswer,
     WireChunk,
     WireChunkChoice,
     WireCompletion,
     WireDelta,
-    WireUsage,
 )
 from reynard.providers.sse import Event
 
@@ -50,7 +49,6 @@ FETCHED: Final[frozenset[Kind]] = frozenset({"image"})
 MOST_INLINE: Final = 48_000_000  # of the 50 MB that OpenAI takes in a request
 
 DONE: Final = b"[DONE]"
-MOST_TOKENS: Final = 10**12
 
 _encoder = msgspec.json.Encoder()
 _completions = msgspec.json.Decoder(WireCompletion)
@@ -235,17 +233,19 @@ def _thoughts(parts: list[dict[str, Any]]) -> str:
     return _joined([piece for thought in thoughts for piece in thought if isinstance(piece, dict)])
 
 
-def _counted(usage: WireUsage | None) -> WireUsage | None:
-    if usage is not None:
-        usage.prompt_tokens = _count(usage.prompt_tokens)
-        usage.completion_tokens = _count(usage.completion_tokens)
-        usage.total_tokens = _count(usage.total_tokens) or usage.prompt_tokens + usage.completion_tokens
-    return usage
-
-
-def _count(tokens: Number) -> int:
-    """A number of tokens that can be one."""
-    return 0 if tokens is None or not 0 <= tokens <= MOST_TOKENS else int(tokens)
+def _counted(usage: Any) -> Usage | None:
+    """The counts in `usage`; None if it tells of none: missing, null, zero, or no numbers."""
+    told = mapping(usage)
+    prompt, completion = count(told.get("prompt_tokens")) or 0, count(told.get("completion_tokens")) or 0
+    if not prompt and not completion:
+        return None
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=count(told.get("total_tokens")) or prompt + completion,
+        prompt_tokens_details=mapping(told.get("prompt_tokens_details")) or None,
+        completion_tokens_details=mapping(told.get("completion_tokens_details")) or None,
+    )
 
 
 def _stream_options(generation: Generation) -> dict[str, bool]:

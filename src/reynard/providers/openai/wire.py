@@ -19,23 +19,12 @@ from reynard.core.chat import (
     FunctionDelta,
     ToolCall,
     ToolCallDelta,
-    Usage,
 )
-
-Number = int | float | None
 
 
 def _no_choices() -> list[Any]:
     """Not `list` itself, whose empty value msgspec would leave out."""
     return []
-
-
-class WireUsage(Usage, kw_only=True, omit_defaults=True):
-    """Counts that may be missing, null or floats."""
-
-    prompt_tokens: Number = field(default_factory=int)  # type: ignore[assignment]
-    completion_tokens: Number = field(default_factory=int)  # type: ignore[assignment]
-    total_tokens: Number = field(default_factory=int)  # type: ignore[assignment]
 
 
 class WireFunctionDelta(FunctionDelta, kw_only=True, omit_defaults=True):
@@ -65,7 +54,7 @@ class WireChunkChoice(ChunkChoice, kw_only=True, omit_defaults=True):
     index: int | None = field(default_factory=lambda: None)  # type: ignore[assignment]
     delta: WireDelta | None = field(default_factory=WireDelta)  # type: ignore[assignment]
     finish_reason: str | None = field(default_factory=lambda: None)
-    usage: WireUsage | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -77,7 +66,7 @@ class WireChunk(Chunk, kw_only=True, omit_defaults=True):
     created: Any = 0
     model: Any = ""
     choices: list[WireChunkChoice] | None = field(default_factory=_no_choices)  # type: ignore[assignment]
-    usage: WireUsage | None = None
+    usage: Any = None
     error: Any = None
 
 
@@ -119,7 +108,7 @@ class WireCompletion(Completion, kw_only=True, omit_defaults=True):
     created: Any = 0
     model: Any = ""
     choices: list[WireChoice] | None = field(default_factory=_no_choices)  # type: ignore[assignment]
-    usage: WireUsage | None = None
+    usage: Any = None
     error: Any = None
 
 

@@ -31,12 +31,12 @@ def post(connection: sqlite3.Connection, sql: Sql, entries: Iterable[Entry]) -> 
         connection.execute(sql["post_entry"], row)
 
 
-def check_funds(connection: sqlite3.Connection, sql: Sql, task: Task) -> None:
-    """Raises `InsufficientCredits` if the balance does not cover the reservation."""
+def check_funds(connection: sqlite3.Connection, sql: Sql, task: Task, spared: int) -> None:
+    """Raises `InsufficientCredits` if the balance, but for what is `spared`, does not cover the reservation."""
     found = connection.execute(sql["account"], (task.key_id,)).fetchone()
-    balance = 0 if found is None else found[0]
-    if task.reserved > max(balance, 0):  # what costs nothing is taken from a key that owes, too
-        raise insufficient(task.reserved, balance)
+    left = (0 if found is None else found[0]) - spared
+    if task.reserved > max(left, 0):  # what costs nothing is taken from a key that owes, too
+        raise insufficient(task.reserved, left)
 
 
 def add_usage(connection: sqlite3.Connection, sql: Sql, task: Task) -> None:

@@ -11,7 +11,7 @@ UPDATE tasks
 -- name: end_task
 UPDATE tasks
    SET status = ?, attempt = ?, version = ?, started = ?, ended = ?, owner = NULL, error = ?, result = ?, bill = ?,
-       attempts = ?, generation = NULL
+       attempts = ?, terms = ?, generation = NULL
  WHERE id = ? AND version = ?;
 
 -- name: find_task

@@ -40,6 +40,7 @@ class TaskRows(Rows):
         attempts: Sequence[Attempt] = (),
         *,
         limited: bool = False,
+        spared: int = 0,
         repeat: Repeat | None = None,
     ) -> None:
         """See the port."""
@@ -49,7 +50,7 @@ class TaskRows(Rows):
             *(_json(task.error), None if generation is None else _encode(generation), result),
             *(
                 task.deadline,
-                None if task.terms == NO_TERMS else _encode(task.terms),
+                _agreed(task.terms),
                 task.reserved,
                 _json(task.bill),
                 _listed(attempts),
@@ -58,7 +59,7 @@ class TaskRows(Rows):
 
         def insert(connection: sqlite3.Connection) -> None:
             if limited:
-                check_funds(connection, self._sql, task)
+                check_funds(connection, self._sql, task, spared)
             if repeat is not None:
                 self._known_by(connection, repeat, task)
             connection.execute(self._sql["insert_task"], row)
@@ -79,7 +80,7 @@ class TaskRows(Rows):
             return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
         row = (
             *(task.status.value, task.attempt, task.version, task.started, task.ended, _json(task.error)),
-            *(result, _json(task.bill), _listed(attempts), task.id, task.version - 1),
+            *(result, _json(task.bill), _listed(attempts), _agreed(task.terms), task.id, task.version - 1),
         )
 
         def end(connection: sqlite3.Connection) -> bool:
@@ -209,6 +210,10 @@ def _generation(stored: bytes) -> Generation | None:
 
 def _json(value: msgspec.Struct | None) -> bytes | None:
     return None if value is None else _encode(value)
+
+
+def _agreed(terms: Terms) -> bytes | None:
+    return None if terms == NO_TERMS else _encode(terms)
 
 
 def _listed(attempts: Sequence[Attempt]) -> bytes | None:
