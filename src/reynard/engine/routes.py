@@ -50,7 +50,7 @@ class Route:
             try:
                 yield
             finally:
-                self.gate.give_back()
+                self.gate.give_back(key_id)
         finally:
             self._calls -= 1
             if not self._calls:
