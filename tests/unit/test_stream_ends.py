@@ -93,7 +93,7 @@ async def test_an_end_on_disk_has_all_its_chunks_there(
     store.failures = failures
     clock, jobs = FakeClock(), Jobs()
     memory = MemoryChunkLog(clock, retention_s=900, max_bytes=1_000_000, max_stream_bytes=500_000)
-    chunks = WrittenChunkLog(memory, store, clock, write_delay_s=60, retention_s=900, max_bytes=1_000_000)
+    chunks = WrittenChunkLog(memory, store, clock, write_delay_s=60, retention_s=900)
     admission = Admission(
         store=store,
         limiter=MemoryLimiter(clock),
@@ -133,7 +133,7 @@ async def test_an_end_on_disk_has_all_its_chunks_there(
 async def test_a_stream_that_was_read_does_not_begin_anew_before_its_worker_is_missed(store: WatchedStore) -> None:
     clock = FakeClock()
     memory = MemoryChunkLog(clock, retention_s=900, max_bytes=1_000_000, max_stream_bytes=500_000)
-    chunks = WrittenChunkLog(memory, store, clock, write_delay_s=60, retention_s=900, max_bytes=1_000_000)
+    chunks = WrittenChunkLog(memory, store, clock, write_delay_s=60, retention_s=900)
     read, unread = (claimed(new_task(number, stream=True), "worker-dead") for number in (1, 2))
     for task in (read, unread):
         await store.insert(task, GENERATION)

@@ -150,7 +150,6 @@ class Parts:
             self._clock,
             write_delay_s=kept.write_delay_ms / 1_000,
             retention_s=kept.retention_s,
-            max_bytes=kept.max_bytes,
         )
         self._jobs.start(log.keep_writing())
         return log
