@@ -118,6 +118,7 @@ class Parts:
             admission=admission,
             endings=endings,
             repeats=repeats,
+            recovery=recovery,
             access=Access(store, clock),
             files=files,
             accounts=Accounts(store),

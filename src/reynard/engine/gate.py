@@ -14,9 +14,10 @@ _Line = OrderedDict[_Given, None]
 
 
 class FairGate:
-    """At most `places` are held at once, of which one key has three quarters at the most, and one at least: a place that
-    was given cannot be taken back, so the others' must be there before they come. Who waits is let in key by key in
-    turn, and within a key in order of arrival. A key that has its share waits beside the turns until it gives one back.
+    """At most `places` are held at once, of which one key has three quarters at the most, and one at least: a place
+    that was given cannot be taken back, so the others' must be there before they come. Who waits is let in key by key
+    in turn, and within a key in order of arrival. A key that has its share waits beside the turns until it gives one
+    back.
 
     A place that is given back goes straight to the next in turn, so while anybody waits for more than their own share
     none is free. At most `most_waiting` wait, of all keys together; None: no bound.

@@ -54,7 +54,7 @@ async def opened(chunks: ChunkLog, task_id: str) -> None:
 
 
 class LogSink:
-    """The chunks of a durable stream, into the chunk log. Where that cannot keep them, the provider waits for a while."""
+    """The chunks of a durable stream, into the chunk log. While that cannot keep them, the provider waits."""
 
     __slots__ = ("_chunks", "_run", "_written")
 

@@ -57,7 +57,7 @@ class _Stream:
 
 
 class MemoryChunkLog:
-    """Streams under way, and ended ones for `retention_s`. `make_room` keeps to `max_bytes`: the oldest ended ones go first.
+    """Streams under way, and ended ones for `retention_s`. `make_room` keeps to `max_bytes`: the oldest ended go first.
 
     A stream under way is never ended for the sake of others: whoever appends to it makes room before.
     """

@@ -34,9 +34,9 @@ class _Stream:
 class WrittenChunkLog:
     """Delivers at once, and writes what is new of all streams together, `write_delay_s` later: `keep_writing` runs it.
 
-    Memory is a cache of it: where it is full, ended streams are let go of first, then what is written of those under way,
-    and a subscriber that is behind reads rows. What waits to be written is in memory too, so it is bounded as that is:
-    who appends waits for the disk then, and with it the provider.
+    Memory is a cache of it: where it is full, ended streams are let go of first, then what is written of those under
+    way, and a subscriber that is behind reads rows. What waits to be written is in memory too, so it is bounded as that
+    is: who appends waits for the disk then, and with it the provider.
     """
 
     def __init__(
