@@ -202,19 +202,21 @@ class Worker:
             before = run.task
             run.task = transition(before, Read(), self._clock.now(), self._policy)  # at once: no restart from here on
             run.marking = self._jobs.start(self._keep_mark(run, before))
-        if run.marking is not None:
-            await asyncio.shield(run.marking)  # one mark for all readers, whichever of them goes away
+        if run.marking is not None and not await asyncio.shield(run.marking):  # one for all readers, whoever goes away
+            raise StoreUnavailable("The store cannot note yet that the stream is read. Read it again in a moment.")
 
-    async def _keep_mark(self, run: Run, before: Task) -> None:
+    async def _keep_mark(self, run: Run, before: Task) -> bool:
+        """Whether the store has it."""
         marked = run.task
         kept = False
         try:
             kept = await self._store.save(marked)
+        except StoreUnavailable:
+            log.error("the store cannot note yet that the stream of task %s is read", marked.id)
         finally:
             if not kept and run.task is marked:
                 run.task, run.marking = before, None  # the next reader tries again
-        if not kept:
-            raise StoreUnavailable("The task is another worker's now. Read the stream again in a moment.")
+        return kept
 
     async def _execute(self, run: Run) -> None:
         """The task to its end."""
