@@ -139,17 +139,30 @@ def test_a_stream_under_way_goes_on_when_the_disk_is_back(
     config = channel(upstream) + f"[chunks]\nwrite_first = {str(write_first).lower()}\n"
     with running(Gateway(folder, config)) as gateway, gateway.client() as client, ThreadPoolExecutor(4) as pool:
         tasks = [submit(client, text_request(stream=True, prompt=f"{n}")).json() for n in range(4)]
-        read = [pool.submit(lambda path=task["stream"]["url"]: client.get(path).text) for task in tasks]
+        read = [pool.submit(client.get, task["stream"]["url"]) for task in tasks]
         wait_for(lambda: upstream.state()["open"] == 4)
         time.sleep(0.3)  # some of it is read
         with trouble(gateway):
             wait_for(lambda: httpx2.get(f"{gateway.url}/readyz").status_code == 503)
             time.sleep(1.0)
-        for task, text in zip(tasks, read, strict=True):
+        for task, response in zip(tasks, read, strict=True):
             assert client.get(f"/v1/tasks/{task['id']}", params={"wait": 20}).json()["status"] == "completed"
-            assert events(text.result()) == events(client.get(task["stream"]["url"]).text)
-            assert events(text.result())[-1][0] == "done"
+            text = response.result().text
+            assert events(text) == events(client.get(task["stream"]["url"]).text)
+            assert events(text)[-1][0] == "done"
     assert "Traceback" not in (folder / "gateway.log").read_text()
+
+
+def test_a_subscriber_that_cannot_be_marked_yet_stays_connected(own_gateway: Gateway, trouble: Trouble) -> None:
+    with own_gateway.client() as client, ThreadPoolExecutor(1) as pool:
+        task = submit(client, text_request(stream=True)).json()
+        read = pool.submit(client.get, task["stream"]["url"])
+        with trouble(own_gateway):
+            wait_for(lambda: httpx2.get(f"{own_gateway.url}/readyz").status_code == 503)
+            time.sleep(1.5)  # the first chunk comes meanwhile
+        *chunks, end = events(read.result().text)
+        assert (end[0], len(chunks) > 1) == ("done", True)
+    assert "Traceback" not in (own_gateway.folder / "gateway.log").read_text()
 
 
 def test_an_upload_that_finds_no_room_leaves_nothing(own_gateway: Gateway, trouble: Trouble) -> None:

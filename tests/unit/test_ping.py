@@ -42,7 +42,13 @@ class Troubled(Quiet):
     def __init__(self, last: ReynardError | Batch) -> None:
         super().__init__()
         self.offsets: list[int] = []
-        self.answers = [Batch((b'{"n":0}',)), StoreUnavailable("away"), Overloaded("full"), Batch((b'{"n":1}',)), last]
+        self.answers: list[ReynardError | Batch] = [
+            Batch((b'{"n":0}',)),
+            StoreUnavailable("away"),
+            Overloaded("full"),
+            Batch((b'{"n":1}',)),
+            last,
+        ]
 
     async def read(self, task_id: str, offset: int, wait_s: float) -> Batch:
         self.offsets.append(offset)
