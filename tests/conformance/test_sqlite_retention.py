@@ -99,7 +99,8 @@ async def test_a_batch_is_short_in_bytes_too(store: SQLiteStore, monkeypatch: py
     ],
 )
 async def test_what_is_past_is_found_by_an_index(store: SQLiteStore, name: str, index: str) -> None:
-    parameters: Any = {"before": 1.0, "limit": 1, "grace": 1.0} if ":before" in store._sql[name] else (1.0, 1)
+    named = {"before": 1.0, "limit": 1, "grace": 1.0, "task": "t", "first": 1}
+    parameters: Any = (1.0, 1) if "?" in store._sql[name] else named
     plan = store._reading.execute(f"EXPLAIN QUERY PLAN {store._sql[name]}", parameters).fetchall()
     assert any(index in row[3] for row in plan), plan
     assert not any("TEMP B-TREE" in row[3] for row in plan), plan

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from tests.integration.test_answers import submit, wait_for
 from tests.integration.test_hostile import held
-from tests.processes import Gateway, Upstream, channel, running, text_request
+from tests.processes import Gateway, Upstream, channel, events, running, text_request
 
 TASKS = 40
 SIZE = 12_000_000
@@ -129,6 +129,40 @@ def test_what_is_not_kept_is_not_acknowledged_and_what_runs_ends_once_it_passes(
     print(f"{len(lines)} lines of log")
     assert len(lines) < 2 * TASKS + 40
     assert not any("Traceback" in line for line in lines)
+
+
+@pytest.mark.parametrize("write_first", [False, True], ids=["written behind", "written first"])
+def test_a_stream_under_way_goes_on_when_the_disk_is_back(
+    own_disk: bool, folder: Path, trouble: Trouble, upstream: Upstream, write_first: bool
+) -> None:
+    upstream.behave(tokens=400, tokens_per_s=200)
+    config = channel(upstream) + f"[chunks]\nwrite_first = {str(write_first).lower()}\n"
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client, ThreadPoolExecutor(4) as pool:
+        tasks = [submit(client, text_request(stream=True, prompt=f"{n}")).json() for n in range(4)]
+        read = [pool.submit(client.get, task["stream"]["url"]) for task in tasks]
+        wait_for(lambda: upstream.state()["open"] == 4)
+        time.sleep(0.3)  # some of it is read
+        with trouble(gateway):
+            wait_for(lambda: httpx2.get(f"{gateway.url}/readyz").status_code == 503)
+            time.sleep(1.0)
+        for task, response in zip(tasks, read, strict=True):
+            assert client.get(f"/v1/tasks/{task['id']}", params={"wait": 20}).json()["status"] == "completed"
+            text = response.result().text
+            assert events(text) == events(client.get(task["stream"]["url"]).text)
+            assert events(text)[-1][0] == "done"
+    assert "Traceback" not in (folder / "gateway.log").read_text()
+
+
+def test_a_subscriber_that_cannot_be_marked_yet_stays_connected(own_gateway: Gateway, trouble: Trouble) -> None:
+    with own_gateway.client() as client, ThreadPoolExecutor(1) as pool:
+        task = submit(client, text_request(stream=True)).json()
+        read = pool.submit(client.get, task["stream"]["url"])
+        with trouble(own_gateway):
+            wait_for(lambda: httpx2.get(f"{own_gateway.url}/readyz").status_code == 503)
+            time.sleep(1.5)  # the first chunk comes meanwhile
+        *chunks, end = events(read.result().text)
+        assert (end[0], len(chunks) > 1) == ("done", True)
+    assert "Traceback" not in (own_gateway.folder / "gateway.log").read_text()
 
 
 def test_an_upload_that_finds_no_room_leaves_nothing(own_gateway: Gateway, trouble: Trouble) -> None:

@@ -115,6 +115,33 @@ def test_an_expired_stream_is_410_and_the_result_stays(folder: Path, upstream: U
         assert client.get(f"/v1/tasks/{task_id}").json()["results"]
 
 
+def test_more_streams_than_memory_holds_are_whole_for_who_reads_along_and_who_comes_late(
+    folder: Path, upstream: Upstream
+) -> None:
+    upstream.behave(tokens=600, tokens_per_s=600)
+    config = channel(upstream) + "[chunks]\nmax_bytes = 300_000\nmax_stream_bytes = 250_000\n"
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client, ThreadPoolExecutor(12) as pool:
+        paths = [path_of(client, prompt=f"{number}") for number in range(12)]
+        along = list(pool.map(lambda path: events(client.get(path).text), paths))
+        for path, read in zip(paths, along, strict=True):
+            task = client.get(f"/v1/tasks/{path.split('/')[4]}").json()
+            text = text_of([json.loads(data) for name, _, data in read if name == "chunk"])
+            assert (task["status"], text) == ("completed", task["results"][0]["choices"][0]["message"]["content"])
+            assert events(client.get(path).text) == read
+            assert events(client.get(path, params={"offset": 333}).text) == read[333:]
+
+
+def test_a_stream_longer_than_one_may_be_is_not_worth_a_retry(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(tokens=600)
+    config = channel(upstream) + "[chunks]\nmax_stream_bytes = 50_000\n"
+    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+        path = path_of(client)
+        task = client.get(f"/v1/tasks/{path.split('/')[4]}", params={"wait": 20}).json()
+        assert (task["status"], task["error"]["code"]) == ("failed", "invalid_parameters")
+        assert "fewer tokens" in task["error"]["message"]
+        assert events(client.get(path).text)[-1][0] == "error"
+
+
 def test_the_task_lives_on_when_its_only_subscriber_goes(client: httpx2.Client, upstream: Upstream) -> None:
     upstream.behave(tokens=100, tokens_per_s=200)
     path = path_of(client)

@@ -1,49 +1,34 @@
-"""Bounds on what runs at once, within which keys take turns."""
+"""A key with many tasks does not keep another's one waiting, at a full channel and in the store."""
 
-import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
+from tests.processes import Gateway, Upstream, channel, running, text_request
 
-from reynard.engine.turns import Places, Turns
-
-
-async def test_places_are_bounded_by_name_and_names_are_not_kept() -> None:
-    turns = Turns(2)
-    for _ in range(2):
-        await turns.take("a", "key")
-    waiting = asyncio.ensure_future(turns.take("a", "key"))
-    await turns.take("b", "key")
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    turns.give_back("a")
-    await waiting
-    cancelled = asyncio.ensure_future(turns.take("a", "key"))
-    await asyncio.sleep(0)
-    cancelled.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await cancelled
-    for name in ("a", "a", "b"):
-        turns.give_back(name)
-    assert not turns._gates
-    assert not turns._users
+MANY = 40
 
 
-async def test_a_key_that_has_none_finds_a_place_among_many_that_are_taken() -> None:
-    places = Places(8)
-    entered: list[str] = []
-    over = asyncio.Event()
-
-    async def call(key_id: str) -> None:
-        async with places.turn(key_id):
-            entered.append(key_id)
-            await over.wait()
-
-    calls = [asyncio.ensure_future(call("a")) for _ in range(20)]
-    await asyncio.sleep(0)
-    calls += [asyncio.ensure_future(call(key_id)) for key_id in "bbcd"]
-    await asyncio.sleep(0)
-    assert entered == ["a"] * 6 + ["b", "c"]
-    over.set()
-    await asyncio.gather(*calls)
-    assert entered[8:12] == ["a", "b", "d", "a"]  # in turn
-    assert not places._taken
+@pytest.mark.parametrize(("more", "engine"), [("concurrency = 1", ""), ("", "[engine]\nmax_running = 1\n")])
+def test_one_task_does_not_wait_for_all_of_another_key(
+    folder: Path, upstream: Upstream, more: str, engine: str
+) -> None:
+    upstream.behave(first_token_ms=40)
+    with running(Gateway(folder, channel(upstream, more=more) + engine)) as gateway:
+        other = gateway.new_key("--name", "other")
+        with gateway.client() as greedy, gateway.client(other) as modest:
+            for _ in range(MANY):
+                greedy.post("/v1/llm/generations", json=text_request())
+            mine = modest.post("/v1/llm/generations", json=text_request()).json()["id"]
+            assert modest.get(f"/v1/tasks/{mine}", params={"wait": 30}).json()["status"] == "completed"
+            last = greedy.get("/v1/tasks", params={"limit": 1}).json()["data"][0]["id"]
+            assert greedy.get(f"/v1/tasks/{last}", params={"wait": 30}).json()["status"] == "completed"
+        gateway.stop()
+    with closing(sqlite3.connect(folder / "data" / "reynard.db")) as store:
+        [(created, ended)] = store.execute("SELECT created, ended FROM tasks WHERE id = ?", (mine,)).fetchall()
+        between = "SELECT count(*) FROM tasks WHERE id <> ? AND ended > ? AND ended < ?"
+        overtaken = store.execute(between, (mine, created, ended)).fetchone()[0]
+        later = store.execute("SELECT count(*) FROM tasks WHERE ended > ?", (ended,)).fetchone()[0]
+    assert overtaken <= 3  # what ran, what was next, and one that may end while the task is on its way
+    assert later >= MANY // 4  # or there was no line to stand in

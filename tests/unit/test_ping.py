@@ -3,11 +3,13 @@
 from typing import Any, cast
 
 import httpx2
+import pytest
 
+from reynard.core.errors import OffsetOutOfRange, Overloaded, ReynardError, StoreUnavailable, StreamExpired
 from reynard.core.task import Task
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
-from reynard.http import app
+from reynard.http import app, generations
 from reynard.ports.chunks import Batch, StreamEnd
 from reynard.testing.clock import FakeClock
 
@@ -32,6 +34,67 @@ class Quiet:
     async def read(self, task_id: str, offset: int, wait_s: float) -> Batch:
         self.waits.append(wait_s)
         return self.batches.pop(0)
+
+
+class Troubled(Quiet):
+    """An engine that cannot be read of for a while, and then no more."""
+
+    def __init__(self, last: ReynardError | Batch) -> None:
+        super().__init__()
+        self.offsets: list[int] = []
+        self.answers: list[ReynardError | Batch] = [
+            Batch((b'{"n":0}',)),
+            StoreUnavailable("away"),
+            Overloaded("full"),
+            Batch((b'{"n":1}',)),
+            last,
+        ]
+
+    async def read(self, task_id: str, offset: int, wait_s: float) -> Batch:
+        self.offsets.append(offset)
+        answer = self.answers.pop(0)
+        if isinstance(answer, ReynardError):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("last", "end"),
+    [
+        (Batch((), StreamEnd(2)), 'event: done\ndata: {"total_chunks": 2}\n\n'),
+        (
+            StreamExpired("It is past."),
+            'event: error\ndata: {"message":"It is past.","code":"stream_expired","type":"invalid_request_error"}\n\n',
+        ),
+        (
+            OffsetOutOfRange("No."),
+            'event: error\ndata: {"message":"No.","code":"offset_out_of_range","type":"invalid_request_error"}\n\n',
+        ),
+    ],
+)
+async def test_a_subscriber_waits_while_the_store_is_away_and_is_told_of_any_other_end(
+    last: ReynardError | Batch, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "RETRY_S", 0.0)
+    engine = Troubled(last)
+    served = app.build(cast("Engine", engine), Jobs(), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=served), base_url="http://x") as client:
+        response = await client.get("/v1/llm/generations/task-1/stream")
+    first, second = (f'event: chunk\nid: {n}\ndata: {{"n":{n}}}\n\n' for n in range(2))
+    assert response.text == f"{first}: ping\n\n: ping\n\n{second}{end}"
+    assert engine.offsets == [0, 1, 1, 1, 2]
+
+
+async def test_a_subscriber_of_a_response_is_told_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generations, "RETRY_S", 0.0)
+    engine = Troubled(QUIET)
+    engine.answers = [QUIET, StoreUnavailable("away"), StreamExpired("It is past.")]
+    served = app.build(cast("Engine", engine), Jobs(), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=served), base_url="http://x") as client:
+        response = await client.get(f"/v1/responses/resp_{'1' * 32}", params={"stream": "true"})
+    assert response.text.count(": ping") == 1
+    assert "event: response.failed" in response.text
+    assert "It is past." in response.text
 
 
 async def test_a_quiet_stream_pings_every_15_seconds() -> None:

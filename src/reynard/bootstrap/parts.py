@@ -118,6 +118,7 @@ class Parts:
             admission=admission,
             endings=endings,
             repeats=repeats,
+            recovery=recovery,
             access=Access(store, clock),
             files=files,
             accounts=Accounts(store),
@@ -150,7 +151,6 @@ class Parts:
             self._clock,
             write_delay_s=kept.write_delay_ms / 1_000,
             retention_s=kept.retention_s,
-            max_bytes=kept.max_bytes,
         )
         self._jobs.start(log.keep_writing())
         return log

@@ -17,5 +17,5 @@ class Capacity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @staticmethod
     def share_of(most: int) -> int:
-        """What one key may have of it."""
-        return max(1, most * 3 // 4)
+        """What one key may have of it: three quarters, rounded up."""
+        return -(-most * 3 // 4)

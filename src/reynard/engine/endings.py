@@ -1,5 +1,8 @@
 """What follows when the store has the end of a task; whoever brought the end about."""
 
+import asyncio
+from weakref import WeakValueDictionary
+
 from reynard.core.task import Status, Task
 from reynard.engine.admission import Admission
 from reynard.engine.webhooks import Webhooks
@@ -17,6 +20,18 @@ class Endings:
         self._chunks = chunks
         self._webhooks = webhooks
         self._observer = observer
+        self._awaited: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # those who wait hold them
+
+    async def seen(self, task_id: str, wait_s: float) -> None:
+        """Returns when the task's end was followed on this node, or `wait_s` have passed."""
+        event = self._awaited.get(task_id)
+        if event is None:
+            event = self._awaited[task_id] = asyncio.Event()
+        try:
+            async with asyncio.timeout(wait_s):
+                await event.wait()
+        except TimeoutError:
+            return
 
     async def follow(self, task: Task) -> None:
         """Once for each end. A task that has none is left alone."""
@@ -28,3 +43,6 @@ class Endings:
             self._webhooks.wake(task.ended)
         if task.stream and not task.sync:
             await self._chunks.close_stream(task.id, error=task.error, cancelled=task.status is Status.CANCELLED)
+        event = self._awaited.pop(task.id, None)
+        if event is not None:
+            event.set()

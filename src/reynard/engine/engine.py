@@ -7,7 +7,7 @@ from reynard.core.errors import InvalidParam, StreamExpired, StreamNotAvailable,
 from reynard.core.forms import Submission
 from reynard.core.idempotency import Repeat, Repeated
 from reynard.core.keys import Key
-from reynard.core.task import Attempt, Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
+from reynard.core.task import Attempt, Bill, Cancelled, Claimed, Event, RunPolicy, Status, Task, transition
 from reynard.engine.access import Access
 from reynard.engine.account import Accounts
 from reynard.engine.admission import Admission, Admitted
@@ -15,6 +15,7 @@ from reynard.engine.calls import Calls, Ticket
 from reynard.engine.endings import Endings
 from reynard.engine.files import Files
 from reynard.engine.load import Load
+from reynard.engine.recovery import Recovery
 from reynard.engine.repeats import First, Repeats
 from reynard.engine.routes import Routes
 from reynard.engine.run import Run
@@ -44,6 +45,7 @@ class Engine:
         admission: Admission,
         endings: Endings,
         repeats: Repeats,
+        recovery: Recovery,
         access: Access,
         files: Files,
         accounts: Accounts,
@@ -63,6 +65,7 @@ class Engine:
         self._admission = admission
         self._endings = endings
         self._repeats = repeats
+        self._recovery = recovery
         self._routes = routes
         self._clock = clock
         self._policy = policy
@@ -169,7 +172,7 @@ class Engine:
             if run is not None:
                 await asyncio.wait((run.ended,), timeout=left)
             else:  # it waits in the store, for this node or another
-                await asyncio.sleep(min(left, POLL_S))
+                await self._endings.seen(task_id, min(left, POLL_S))
 
     async def attempts(self, task: Task) -> Sequence[Attempt]:
         """The upstream calls of a task so far, oldest first."""
@@ -199,14 +202,21 @@ class Engine:
                 await asyncio.wait((run.ended,))
                 task = run.task
             elif not task.is_ended:
-                cancelled = self._after(task, Cancelled())
-                if not await self._store.save(cancelled):
+                bill, produced = await self._left(task)
+                cancelled = self._after(task, Cancelled(bill))
+                if not await self._store.save(cancelled, produced):
                     continue  # it was claimed, or ended, just now
                 await self._endings.follow(cancelled)
                 return cancelled
             if task.status is Status.CANCELLED and run is not None:
                 return task
             raise TaskAlreadyFinished(f"The task `{task_id}` is {task.status} already; it cannot be cancelled.")
+
+    async def _left(self, task: Task) -> tuple[Bill | None, bytes | None]:
+        """What there is of a task that does not run here, and its price: of a dead worker's, if anybody read of it."""
+        if task.status is Status.PROCESSING and task.read:
+            return await self._recovery.left(task)
+        return None, None
 
     async def stream(self, task_id: str, caller: Key) -> Task:
         """The task whose stream is wanted. Raises `TaskNotFound`, `StreamNotAvailable`."""
@@ -219,7 +229,7 @@ class Engine:
         """The chunks from `offset` on, waited for up to `wait_s`; an empty batch if none came.
 
         Before the first chunk is handed to anybody, the store knows that it was.
-        Raises `OffsetOutOfRange`, `StreamExpired`.
+        Raises `OffsetOutOfRange`, `StreamExpired`, `StoreUnavailable`.
         """
         batch = await self._chunks.read(task_id, offset, wait_s)
         if batch is None:

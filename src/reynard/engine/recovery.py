@@ -75,10 +75,14 @@ class Recovery:
 
     async def _interrupt(self, task: Task) -> bool:
         """A stream that somebody read: it ends here, with what is left of it, and is paid for as far as that goes."""
-        bill, produced = await self._left(task)
+        bill, produced = await self.left(task)
         return await self._change(task, Lost(bill), produced)
 
-    async def _left(self, task: Task) -> tuple[Bill | None, bytes | None]:
+    async def left(self, task: Task) -> tuple[Bill | None, bytes | None]:
+        """What a dead worker's task came to as far as it was written: its price, and the answer (JSON) up to there.
+
+        Raises `StoreUnavailable`.
+        """
         generation = await self._store.generation(task.id)
         if generation is None:
             return None, None

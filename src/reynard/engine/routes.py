@@ -15,6 +15,7 @@ from reynard.core.generation import Generation
 from reynard.core.health import fitness
 from reynard.core.keys import Key
 from reynard.core.routing import Uniform, order
+from reynard.engine.capacity import Capacity
 from reynard.engine.gate import FairGate
 from reynard.engine.health import Health
 from reynard.engine.jobs import Jobs
@@ -48,7 +49,7 @@ class Route:
         self.uploader = uploader
         self.codec = codec
         self.transport = transport
-        self.gate = FairGate(channel.concurrency)
+        self.gate = FairGate(channel.concurrency, share=Capacity.share_of(channel.concurrency))
         self.quiet = asyncio.Event()  # set while no call is under way, waits at the gate or lingers
         self.quiet.set()
         self._calls = 0
@@ -65,7 +66,7 @@ class Route:
             try:
                 yield
             finally:
-                self.gate.give_back()
+                self.gate.give_back(key_id)
         finally:
             self._calls -= 1
             self._settle()

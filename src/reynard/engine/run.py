@@ -31,7 +31,7 @@ class Run:
         self.job: asyncio.Task[object] | None = None  # set while it can be cancelled
         self.cancelling = False
         self.settling = False  # its end is on the way to the store: too late for anything else
-        self.marking: asyncio.Task[None] | None = None  # the first reader's mark, on its way to the store
+        self.marking: asyncio.Task[bool] | None = None  # the first reader's mark, on its way to the store
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def cancel(self) -> None:

@@ -25,9 +25,9 @@ class Turns:
             self._leave(name)
             raise
 
-    def give_back(self, name: Hashable) -> None:
-        """The place is the next one's in turn."""
-        self._gates[name].give_back()
+    def give_back(self, name: Hashable, key_id: str) -> None:
+        """The place that `key_id` had is the next one's in turn."""
+        self._gates[name].give_back(key_id)
         self._leave(name)
 
     @asynccontextmanager
@@ -37,7 +37,7 @@ class Turns:
         try:
             yield
         finally:
-            self.give_back(name)
+            self.give_back(name, key_id)
 
     def _leave(self, name: Hashable) -> None:
         self._users[name] -= 1
@@ -64,7 +64,7 @@ class Places:
         try:
             yield
         finally:
-            gate.give_back()
+            gate.give_back(key_id)
             self._taken[key_id] -= 1
             if not self._taken[key_id]:
                 del self._taken[key_id]

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from reynard.core.chat import encode
-from reynard.core.errors import GenerationError, Overloaded, ReynardError, StoreUnavailable
+from reynard.core.errors import GenerationError, Overloaded, StoreUnavailable
 from reynard.core.generation import Generation
 from reynard.core.task import (
     Attempt,
@@ -41,6 +41,8 @@ BEAT_S: Final = 10.0
 GIVE_BACK_S: Final = 5.0
 LATE_S: Final = 1.0
 """How much later than its deadline a waiting task may end."""
+WRITE_PATIENCE_S: Final = 30.0  # for a store that a stream is to be written to before it is delivered
+MARK_PATIENCE_S: Final = 5.0  # for the end of a task whose first reader comes while it is written down
 
 
 async def opened(chunks: ChunkLog, task_id: str) -> None:
@@ -54,7 +56,7 @@ async def opened(chunks: ChunkLog, task_id: str) -> None:
 
 
 class LogSink:
-    """The chunks of a durable stream, into the chunk log."""
+    """The chunks of a durable stream, into the chunk log. While that cannot keep them, the provider waits."""
 
     __slots__ = ("_chunks", "_run", "_written")
 
@@ -66,10 +68,17 @@ class LogSink:
     async def put(self, chunks: Sequence[bytes]) -> None:
         """See `Sink`."""
         self._written = True
-        try:
-            await self._chunks.append(self._run.task.id, chunks)
-        except ReynardError as error:
-            raise GenerationError("upstream_error", error.message) from error
+        loop = asyncio.get_running_loop()
+        patience = loop.time() + WRITE_PATIENCE_S
+        while True:
+            try:
+                return await self._chunks.append(self._run.task.id, chunks)
+            except StoreUnavailable as error:
+                if loop.time() > patience:
+                    raise GenerationError(
+                        "upstream_error", "The gateway could not keep the stream. Send it again later."
+                    ) from error
+                await asyncio.sleep(STORE_RETRY_S)
 
     async def restart(self) -> bool:
         """See `Sink`."""
@@ -188,27 +197,29 @@ class Worker:
     async def mark_read(self, run: Run) -> None:
         """On disk, before any subscriber gets its first chunk, so that a restart knows. Raises `StoreUnavailable`."""
         if run.settling:
-            await asyncio.wait((run.ended,))
+            await asyncio.wait((run.ended,), timeout=MARK_PATIENCE_S)
             if not run.task.is_ended:
-                raise StoreUnavailable("The gateway is restarting. Read the stream again in a moment.")
+                raise StoreUnavailable("The stream's end cannot be kept yet. Read it again in a moment.")
             return
         if run.marking is None and not run.task.read and not run.task.is_ended:
             before = run.task
             run.task = transition(before, Read(), self._clock.now(), self._policy)  # at once: no restart from here on
             run.marking = self._jobs.start(self._keep_mark(run, before))
-        if run.marking is not None:
-            await asyncio.shield(run.marking)  # one mark for all readers, whichever of them goes away
+        if run.marking is not None and not await asyncio.shield(run.marking):  # one for all readers, whoever goes away
+            raise StoreUnavailable("The store cannot note yet that the stream is read. Read it again in a moment.")
 
-    async def _keep_mark(self, run: Run, before: Task) -> None:
+    async def _keep_mark(self, run: Run, before: Task) -> bool:
+        """Whether the store has it."""
         marked = run.task
         kept = False
         try:
             kept = await self._store.save(marked)
+        except StoreUnavailable:
+            log.error("the store cannot note yet that the stream of task %s is read", marked.id)
         finally:
             if not kept and run.task is marked:
                 run.task, run.marking = before, None  # the next reader tries again
-        if not kept:
-            raise StoreUnavailable("The task is another worker's now. Read the stream again in a moment.")
+        return kept
 
     async def _execute(self, run: Run) -> None:
         """The task to its end."""
@@ -237,14 +248,17 @@ class Worker:
             return self._broken(run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again."))
 
     async def _generated(self, run: Run) -> tuple[Event, bytes]:
-        sink = None
-        if run.task.stream:
-            await opened(self._chunks, run.task.id)
-            sink = LogSink(run, self._chunks)
         async with in_time(run.task, self._clock):
+            sink = await self._sink(run)
             completion = await self._failover.generate(run.work, sink)
         bill = self._billing.whole(run.work, completion)
         return Completed(bill), encode(completion)
+
+    async def _sink(self, run: Run) -> LogSink | None:
+        if not run.task.stream:
+            return None
+        await opened(self._chunks, run.task.id)
+        return LogSink(run, self._chunks)
 
     def _broken(self, run: Run, error: TaskError) -> tuple[Event, bytes | None]:
         bill, produced = self._billing.partial(run.work)

@@ -1,5 +1,6 @@
 """`POST /v1/llm/generations` and its stream; `POST /v1/chat/completions`, the same engine in OpenAI's own shape."""
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -7,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from reynard.core import forms
-from reynard.core.errors import InvalidParam, ReynardError
+from reynard.core.errors import InvalidParam, Overloaded, ReynardError, StoreUnavailable
 from reynard.core.forms import Submission
 from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
@@ -20,6 +21,7 @@ from reynard.ports.chunks import Batch
 
 JSON = "application/json"
 MOST_OFFSET = 2**53
+RETRY_S = 1.0
 
 
 async def create_generation(request: Request) -> Response:
@@ -115,7 +117,10 @@ class SyncStream(Response):
 
 
 class Subscription(Response):
-    """One reader of a durable stream. When it goes, the task goes on. `events` writes a batch from an offset on."""
+    """One reader of a durable stream. When it goes, the task goes on.
+
+    `events` writes a batch from an offset on, `failure` why it cannot be read on.
+    """
 
     def __init__(
         self,
@@ -127,8 +132,10 @@ class Subscription(Response):
         count: int,
         ended: bool,
         events: Callable[[int, Batch], bytes] = sse.events,
+        failure: Callable[[ReynardError], bytes] = sse.failure,
     ) -> None:
         super().__init__()
+        self._failure = failure
         self._events = events
         self._request = request
         self._engine = engine
@@ -153,7 +160,17 @@ class Subscription(Response):
             await send({"type": "http.response.body", "body": data, "more_body": not ended})
             if ended:
                 return
-            batch = await self._engine.read(self._task_id, self._offset, services(self._request).ping_s)
-            data = self._events(self._offset, batch) or sse.PING
-            self._offset += len(batch.chunks)
-            ended = batch.end is not None
+            data, ended = await self._next(services(self._request).ping_s)
+
+    async def _next(self, ping_s: float) -> tuple[bytes, bool]:
+        """What is written next, and whether it is the last. While the store is away, the client is told to wait."""
+        try:
+            batch = await self._engine.read(self._task_id, self._offset, ping_s)
+        except (StoreUnavailable, Overloaded):
+            await asyncio.sleep(min(RETRY_S, ping_s))
+            return sse.PING, False
+        except ReynardError as error:
+            return self._failure(error), True
+        data = self._events(self._offset, batch) or sse.PING
+        self._offset += len(batch.chunks)
+        return data, batch.end is not None

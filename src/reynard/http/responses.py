@@ -178,7 +178,7 @@ async def _subscribe(request: Request, task: Task, after: int | None) -> Respons
             break
         await asyncio.sleep(0)  # a long log is translated a batch at a time; others have their turn in between
     replay.check()
-    return Subscription(request, engine, task.id, count, begun, 0, ended, replay.events)
+    return Subscription(request, engine, task.id, count, begun, 0, ended, replay.events, replay.failure)
 
 
 class _Replay:
@@ -209,6 +209,10 @@ class _Replay:
         """The events of the next batch."""
         found = [event for chunk in batch.chunks for event in self._translator.feed(chunk)]
         return _lines([*found, *self._end(batch)], self._after)
+
+    def failure(self, error: ReynardError) -> bytes:
+        """The end of a subscription that cannot go on."""
+        return _lines(self._translator.fail(answer.failure(error.code, error.message)), self._after)
 
     def _end(self, batch: Batch) -> list[Event]:
         """A failure is told whatever was read: the log may have been lost with the process that had it."""

@@ -53,6 +53,12 @@ def error_event(error: ErrorEvent) -> bytes:
     return b"event: error\ndata: %b\n\n" % msgspec.json.encode(error)
 
 
+def failure(error: ReynardError) -> bytes:
+    """The end of a subscription that cannot go on, though the stream may."""
+    body = body_of(error)
+    return error_event(ErrorEvent(body.message, body.code, body.type))
+
+
 class ResponseSink:
     """A client's own connection as the sink of a sync stream: bare `data:` lines, so that an OpenAI client reads it.
 

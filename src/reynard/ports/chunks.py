@@ -39,7 +39,11 @@ class ChunkLog(Protocol):
         ...
 
     async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
-        """More chunks. Raises `Overloaded` when the log is full, `StoreUnavailable` if it writes before it delivers."""
+        """More chunks. Waits where there is no room for them until there is: whoever appends is to read no faster.
+
+        Raises `GenerationError` for a stream that is longer than one may be, `StoreUnavailable` if it writes before it
+        delivers.
+        """
         ...
 
     async def flush(self, task_id: str) -> None:
@@ -63,7 +67,7 @@ class ChunkLog(Protocol):
 
     async def restore(self, task: Task) -> bool:
         """The stream of an ended task, as far as it was written, with the end that the task came to: whether there is
-        one to read now. False once its retention time is over. Raises `Overloaded`, `StoreUnavailable`."""
+        one to read now. False once its retention time is over. Raises `StoreUnavailable`."""
         ...
 
     def kept(self, task_id: str) -> AsyncIterator[Sequence[bytes]]:

@@ -350,8 +350,8 @@ class ChunkRows(Protocol):
         """Whether there are rows of the stream."""
         ...
 
-    async def read_chunks(self, task_id: str, first: int) -> list[bytes]:
-        """A page of the stream's chunks from number `first` on, where a row must begin; empty at the end.
+    async def read_chunks(self, task_id: str, first: int, most_bytes: int = 1_000_000) -> list[bytes]:
+        """A page of the stream's chunks from number `first` on, of `most_bytes` or one row; empty at the end.
 
         What does not follow without a gap is not there.
         """

@@ -5,12 +5,12 @@ import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Final
 
-from reynard.core.errors import Overloaded, StoreUnavailable
+from reynard.core.errors import StoreUnavailable
 from reynard.core.task import Task, TaskError
 from reynard.ports.chunks import Batch
 from reynard.ports.clock import Clock
 from reynard.ports.store import ChunkRow, ChunkRows
-from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.chunks_memory import MOST_BYTES_IN_BATCH, MemoryChunkLog, batch_of
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,9 @@ class _Stream:
 class WrittenChunkLog:
     """Delivers at once, and writes what is new of all streams together, `write_delay_s` later: `keep_writing` runs it.
 
-    What waits to be written is what memory holds already, so it is bounded as that is. `max_bytes` bounds what is read
-    back of one stream.
+    Memory is a cache of it: where it is full, ended streams are let go of first, then what is written of those under
+    way, and a subscriber that is behind reads rows. What waits to be written is in memory too, so it is bounded as that
+    is: who appends waits for the disk then, and with it the provider.
     """
 
     def __init__(
@@ -46,18 +47,18 @@ class WrittenChunkLog:
         *,
         write_delay_s: float,
         retention_s: float,
-        max_bytes: int,
     ) -> None:
         self._memory = memory
         self._rows = rows
         self._clock = clock
         self._delay_s = write_delay_s
         self._retention_s = retention_s
-        self._max_bytes = max_bytes
         self._streams: dict[str, _Stream] = {}
         self._dirty: dict[str, _Stream] = {}
         self._work = asyncio.Event()
-        self._loading = asyncio.Lock()  # one stream at a time is read back: many readers hold it once
+        self._spare: dict[str, _Stream] = {}  # of which memory holds what is written, written longest ago first
+        self._making_room = asyncio.Lock()  # in order of arrival
+        self._loading = asyncio.Lock()  # one stream at a time is looked through: many readers hold it once
 
     @property
     def held(self) -> tuple[int, int]:
@@ -71,6 +72,7 @@ class WrittenChunkLog:
         fresh.touched = await self._rows.has_chunks(task_id) if before is None else before.touched
         self._streams[task_id] = fresh
         self._dirty.pop(task_id, None)
+        self._spare.pop(task_id, None)
         if before is not None and before.writing is not None:
             await asyncio.wait((before.writing,))
         if fresh.touched:
@@ -79,6 +81,7 @@ class WrittenChunkLog:
 
     async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
         """See the port."""
+        await self._room_for(self._memory.check(task_id, chunks))
         await self._memory.append(task_id, chunks)
         self._dirty[task_id] = self._streams[task_id]
         self._work.set()
@@ -97,11 +100,18 @@ class WrittenChunkLog:
             return
         await self._memory.close_stream(task_id, error=error, cancelled=cancelled)
         if task_id not in self._dirty:
-            self._streams.pop(task_id, None)
+            self._forget(task_id)
 
     async def read(self, task_id: str, offset: int, wait_s: float) -> Batch | None:
         """See the port."""
-        return await self._memory.read(task_id, offset, wait_s)
+        batch = await self._memory.read(task_id, offset, wait_s)
+        if batch is None or batch.chunks or offset >= self._memory.first(task_id):
+            return batch
+        page = await self._rows.read_chunks(task_id, offset, MOST_BYTES_IN_BATCH)
+        if not page:
+            return None  # its time is over, and the rows went first
+        chunks = batch_of(page)
+        return Batch(chunks, self._memory.end_at(task_id, offset + len(chunks)))
 
     async def restore(self, task: Task) -> bool:
         """See the port."""
@@ -110,21 +120,22 @@ class WrittenChunkLog:
         async with self._loading:
             if await self._memory.restore(task):
                 return True
-            chunks: list[bytes] = []
-            size = 0
+            total = 0
             async for page in self._pages(task.id):
-                chunks += page
-                size += sum(map(len, page))
-                if size > self._max_bytes:
-                    raise Overloaded("The stream is longer than the gateway can hold now.")
-            if chunks:
-                await self._memory.take_in(task, chunks)
-            return bool(chunks)
+                total += len(page)
+            if total:
+                self._memory.take_in(task, total)
+            return total > 0
 
     async def kept(self, task_id: str) -> AsyncIterator[Sequence[bytes]]:
         """See the port."""
-        async for page in self._memory.kept(task_id) if task_id in self._memory else self._pages(task_id):
-            yield page
+        written = 0
+        if task_id not in self._memory or self._memory.first(task_id):
+            async for page in self._pages(task_id):
+                yield page
+                written += len(page)
+        if rest := self._memory.since(task_id, written):
+            yield rest
 
     async def sweep(self) -> None:
         """See the port. The rows go with what else is past its time (`ports.store.Retention`)."""
@@ -162,7 +173,7 @@ class WrittenChunkLog:
             if rows:
                 await self._rows.write_chunks(rows, self._clock.now())
             for stream in writing:
-                stream.written = taken[stream.task_id]
+                self._is_written(stream, taken[stream.task_id])
         finally:
             for stream in writing:
                 stream.writing = None
@@ -192,7 +203,47 @@ class WrittenChunkLog:
         if self._is_idle(stream) and self._memory.count(task_id) <= stream.written:
             del self._dirty[task_id]
             if self._memory.has_ended(task_id):
-                self._streams.pop(task_id, None)
+                self._forget(task_id)
+
+    def _is_written(self, stream: _Stream, count: int) -> None:
+        stream.written = count
+        if self._streams.get(stream.task_id) is stream:  # else it began anew, or has ended
+            self._spare.setdefault(stream.task_id, stream)
+
+    def _forget(self, task_id: str) -> None:
+        """It has ended, and all of it is written."""
+        self._streams.pop(task_id, None)
+        self._spare.pop(task_id, None)
+
+    async def _room_for(self, size: int) -> None:
+        """Returns when memory has room for `size` bytes. Where nothing is left that could make any, it takes them too:
+        then it is over its bound by what is appended at once."""
+        if self._memory.make_room(size):
+            return
+        async with self._making_room:
+            while not self._let_go_for(size) and self._dirty:
+                await self._write_some()
+
+    def _let_go_for(self, size: int) -> bool:
+        """Whether there is room, with what is written let go of as far as that needs it."""
+        while not self._memory.make_room(size):
+            if not self._spare:
+                return False
+            task_id, stream = next(iter(self._spare.items()))
+            del self._spare[task_id]
+            self._memory.let_go(task_id, stream.written)
+        return True
+
+    async def _write_some(self) -> None:
+        """One transaction more is written, or a moment has passed."""
+        under_way = next((stream.writing for stream in self._dirty.values() if stream.writing is not None), None)
+        if under_way is not None:
+            await asyncio.wait((under_way,))
+            return
+        try:
+            await self._write(list(self._dirty.values()))
+        except StoreUnavailable:
+            await asyncio.sleep(RETRY_S)  # `keep_writing` says so in the log
 
     async def _pages(self, task_id: str) -> AsyncIterator[list[bytes]]:
         """What is written of a stream."""
@@ -208,12 +259,12 @@ class WriteFirstChunkLog(WrittenChunkLog):
 
     async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
         """See the port."""
-        await self._memory.admit(task_id, chunks)
+        await self._room_for(self._memory.check(task_id, chunks))
         stream = self._streams[task_id]
         stream.touched = True
         await self._rows.write_chunks([ChunkRow(task_id, stream.written, chunks)], self._clock.now())
-        stream.written += len(chunks)
         await self._memory.append(task_id, chunks)
+        self._is_written(stream, stream.written + len(chunks))
 
 
 def _bounded(rows: Iterable[ChunkRow]) -> Iterator[ChunkRow]:

@@ -48,12 +48,12 @@ class Lookup:
         try:
             await self._threads.take(domain)
         except BaseException:
-            self._domains.give_back(domain)
+            self._domains.give_back(domain, domain)
             raise
 
     def _give_back(self, domain: str) -> None:
-        self._threads.give_back()
-        self._domains.give_back(domain)
+        self._threads.give_back(domain)
+        self._domains.give_back(domain, domain)
 
     async def _look(self, domain: str, name: str, port: int) -> list[str]:
         """The thread is given back when it ends, whoever waits for it by then."""

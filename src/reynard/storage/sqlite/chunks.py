@@ -6,7 +6,6 @@ from typing import Final
 from reynard.ports.store import ChunkRow
 from reynard.storage.sqlite.rows import Row, Rows
 
-MOST_READ_BYTES: Final = 1_000_000
 LINE: Final = b"\n"
 
 
@@ -24,14 +23,15 @@ class StreamRows(Rows):
         row = self._one("has_chunks", (task_id,))
         return row is not None and bool(row[0])
 
-    async def read_chunks(self, task_id: str, first: int) -> list[bytes]:
+    async def read_chunks(self, task_id: str, first: int, most_bytes: int = 1_000_000) -> list[bytes]:
         """See the port."""
         chunks: list[bytes] = []
         size = 0
-        for number, body in self._rows("read_chunks", (task_id, first)):
-            if number != first + len(chunks) or (chunks and size + len(body) > MOST_READ_BYTES):
+        for number, body in self._rows("read_chunks", {"task": task_id, "first": first}):
+            wanted = first + len(chunks)
+            if number > wanted or (chunks and size + len(body) > most_bytes):
                 break
-            chunks += body.split(LINE)
+            chunks += body.split(LINE)[wanted - number :]
             size += len(body)
         return chunks
 

@@ -267,7 +267,11 @@ ON CONFLICT (task_id, first) DO UPDATE SET body = excluded.body, written = exclu
 SELECT EXISTS (SELECT 1 FROM chunks WHERE task_id = ?);
 
 -- name: read_chunks
-SELECT first, body FROM chunks WHERE task_id = ? AND first >= ? ORDER BY first;
+SELECT first, body
+  FROM chunks
+ WHERE task_id = :task
+   AND first >= coalesce((SELECT max(first) FROM chunks WHERE task_id = :task AND first <= :first), :first)
+ ORDER BY first;
 
 -- name: drop_chunks
 DELETE FROM chunks WHERE task_id = ?;

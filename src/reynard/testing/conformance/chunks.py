@@ -97,6 +97,10 @@ class ChunkLogConformance:
         await log.close_stream("t", error=ERROR)
         assert await log.read("t", 40, 0.0) == Batch((), StreamEnd(0, ERROR))
 
+    async def test_beyond_what_survived_a_cancelled_stream_has_its_end(self, log: ChunkLog) -> None:
+        await log.close_stream("t", cancelled=True)
+        assert await log.read("t", 40, 0.0) == Batch((), StreamEnd(0, None, cancelled=True))
+
     async def test_a_cancelled_stream_says_so(self, log: ChunkLog) -> None:
         await log.open("t")
         await log.close_stream("t", cancelled=True)

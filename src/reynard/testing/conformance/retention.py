@@ -52,6 +52,9 @@ class RetentionConformance:
         assert await all_chunks(store, "a") == one
         assert await all_chunks(store, "b") == other
         assert len(await store.read_chunks("b", 0)) == 1  # a page is bounded, and one row at least
+        for number in range(4):
+            assert await store.read_chunks("a", number) == one[number:]  # wherever it is in a row
+        assert len(await store.read_chunks("a", 1, 5)) == 1
         assert await store.has_chunks("a")
         assert not await store.has_chunks("c")
         assert await store.read_chunks("c", 0) == []
