@@ -20,8 +20,8 @@ from reynard.core.forms import Form
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.task import Task, Terms
-from reynard.engine.delivery import Delivered, Delivery, Diverged
 from reynard.engine.failover import Failover, RetryPolicy
+from reynard.engine.handover import Delivered, Diverged, Handover
 from reynard.engine.health import Call
 from reynard.engine.media import Gatherer, MediaLimits
 from reynard.engine.routes import Route, Routes
@@ -593,7 +593,7 @@ async def test_what_nobody_read_need_not_be_repeated() -> None:
 async def test_a_generation_that_ends_before_what_was_delivered_is_another() -> None:
     delivered, this = Delivered(), work()
     delivered.add([b"1", b"2"])
-    delivery = Delivery(
+    handover = Handover(
         this.identity,
         Reader(),
         this.journal,
@@ -604,7 +604,7 @@ async def test_a_generation_that_ends_before_what_was_delivered_is_another() -> 
         repeats=2,
     )
     with pytest.raises(Diverged):
-        await delivery.end()
+        await handover.end()
     assert this.journal.assembly is None
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from reynard.core.assembly import says_nothing
 from reynard.core.chat import Completion
 from reynard.core.errors import GenerationError
-from reynard.engine.delivery import MAX_ANSWER_BYTES, Delivery
+from reynard.engine.handover import MAX_ANSWER_BYTES, Handover
 from reynard.engine.health import Call
 from reynard.engine.routes import Route
 from reynard.engine.work import Identity
@@ -33,8 +33,8 @@ async def complete(request: WireRequest, route: Route, identity: Identity, call:
     return with_content(completion)
 
 
-async def stream(request: WireRequest, route: Route, identity: Identity, call: Call, delivery: Delivery) -> Completion:
-    """Chunk after chunk into `delivery`; what they amounted to is returned.
+async def stream(request: WireRequest, route: Route, identity: Identity, call: Call, handover: Handover) -> Completion:
+    """Chunk after chunk into `handover`; what they amounted to is returned.
 
     Raises `GenerationError`, `Diverged`, `Outrun`.
     """
@@ -48,15 +48,15 @@ async def stream(request: WireRequest, route: Route, identity: Identity, call: C
         async for part in parts:
             call.answering = True
             clock.hold()  # how fast the reader is, is not the provider's affair
-            await delivery.take(decoder.feed(part))
+            await handover.take(decoder.feed(part))
             clock.tick(decoder)
             if decoder.done:
                 if route.may_linger:
                     route.linger(_drained(parts, answer.pop_all()))
                 break
-    await delivery.take(decoder.close())
-    whole = with_content(delivery.assembly.completion(id=identity.id, created=identity.created, model=identity.model))
-    await delivery.end()
+    await handover.take(decoder.close())
+    whole = with_content(handover.assembly.completion(id=identity.id, created=identity.created, model=identity.model))
+    await handover.end()
     return whole
 
 

@@ -13,7 +13,7 @@ from reynard.core.errors import GenerationError
 from reynard.core.generation import Generation
 from reynard.core.task import Outcome
 from reynard.engine import attempt
-from reynard.engine.delivery import Delivered, Delivery, Diverged, Outrun, Race
+from reynard.engine.handover import Delivered, Diverged, Handover, Outrun, Race
 from reynard.engine.health import Call
 from reynard.engine.lane import Lane
 from reynard.engine.media import Gathered
@@ -258,12 +258,12 @@ class Walk:
             if self._sink is None:
                 return await attempt.complete(request, route, self._identity, call)
             return await attempt.stream(
-                request, route, self._identity, call, self._delivery(lane.route, self._sink, call, race)
+                request, route, self._identity, call, self._handover(lane.route, self._sink, call, race)
             )
 
-    def _delivery(self, route: Route, sink: Sink, call: Call, race: Race | None) -> Delivery:
+    def _handover(self, route: Route, sink: Sink, call: Call, race: Race | None) -> Handover:
         delivered = self._delivered
-        return Delivery(
+        return Handover(
             self._identity,
             sink,
             self._work.journal,

@@ -70,7 +70,7 @@ class Delivered:
         return self._hashes[position] == hash(chunk)
 
 
-class Delivery:
+class Handover:
     """Names the chunks of one attempt, keeps count of what they amount to, and hands them on as bytes.
 
     `repeats`: the first so many chunks were delivered by an earlier attempt. They are compared, and not delivered
