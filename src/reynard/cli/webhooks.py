@@ -113,8 +113,8 @@ def secret(key_id: str, as_json: bool, config_file: str | None, data: str | None
     Example:
       reynard webhooks secret key-0a1b2c3d4e5f
     """
-    master = _master(config_file, data)
-    _show_secrets(on_store(config_file, data, lambda store: store.find_key(key_id)), key_id, as_json, master)
+    key = on_store(config_file, data, lambda store: store.find_key(key_id))
+    _show_secrets(key, key_id, as_json, _master(config_file, data))
 
 
 @webhooks.command()
