@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from reynard.core.pricing import bounded
+from reynard.core.pricing import MOST_TOKENS
 
 
 def count(told: Any) -> int | None:
-    """A number of tokens, at most as many as are charged; None for what is none: text, a truth, below zero."""
-    if type(told) not in (int, float) or not told >= 0:
+    """A number of tokens; None for what can be none: text, a truth, below zero, more than any model reads or writes."""
+    if type(told) not in (int, float) or not 0 <= told <= MOST_TOKENS:
         return None
-    return bounded(told)
+    return int(told)
 
 
 def mapping(told: Any) -> dict[str, Any]:
