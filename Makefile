@@ -6,20 +6,23 @@ PORT ?= 8080
 SOAK_S ?= 1800
 SOAK_CSV ?= $(or $(TMPDIR),/tmp)/reynard-soak.csv
 
-.PHONY: serve test test-integration test-rest check proof soak bench docs format lock clean
+.PHONY: serve test test-integration test-processes test-rest check proof soak bench docs format lock clean
 
 serve: $(VENV)/serve.stamp
 	$(BIN)/reynard serve --port $(PORT)
 
-# Two at a time, which take about as long as each other.
+# Side by side, for most of them wait more than they compute.
 test: $(VENV)/test.stamp
-	$(MAKE) --jobs 2 --output-sync test-integration test-rest
+	$(MAKE) --jobs 3 --output-sync test-integration test-processes test-rest
 
 test-integration: $(VENV)/test.stamp
 	$(BIN)/pytest -m "not proof" tests/integration
 
+test-processes: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof" tests/e2e tests/crash tests/load
+
 test-rest: $(VENV)/test.stamp
-	$(BIN)/pytest -m "not proof" --ignore=tests/integration
+	$(BIN)/pytest -m "not proof" $(foreach folder,integration e2e crash load,--ignore=tests/$(folder))
 
 proof: $(VENV)/test.stamp
 	$(BIN)/pytest -m proof
