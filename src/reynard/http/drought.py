@@ -14,6 +14,7 @@ from reynard.http.door import LOG_S, refusal
 
 log = logging.getLogger(__name__)
 
+LEAST: Final = 4  # a connection is more than one
 MOST_AT_ONCE: Final = 512  # that are answered in a row, so that the event loop goes on
 
 
@@ -27,11 +28,15 @@ class Drought:
         self._said_at = -LOG_S
 
     def is_on(self) -> bool:
-        """Whether the process can open nothing now."""
+        """Whether the process can open nothing now, or so little that whoever is let in is closed without a word."""
+        opened: list[int] = []
         try:
-            os.close(os.dup(self._bound.fileno()))
+            opened.extend(os.dup(self._bound.fileno()) for _ in range(LEAST))
         except OSError:
             return True
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
         return False
 
     def listening(self) -> socket.socket:
