@@ -6,17 +6,17 @@ PORT ?= 8080
 SOAK_S ?= 1800
 SOAK_CSV ?= $(or $(TMPDIR),/tmp)/reynard-soak.csv
 
-.PHONY: serve test test-integration test-processes test-rest check proof soak bench docs format lock clean
+.PHONY: serve test test-processes test-rest check proof soak bench docs format lock clean
 
 serve: $(VENV)/serve.stamp
 	$(BIN)/reynard serve --port $(PORT)
 
 # Side by side, for most of them wait more than they compute.
 test: $(VENV)/test.stamp
-	$(MAKE) --jobs 3 --output-sync test-integration test-processes test-rest
+	$(MAKE) --jobs 4 --output-sync test-integration-a-g test-integration-h-z test-processes test-rest
 
-test-integration: $(VENV)/test.stamp
-	$(BIN)/pytest -m "not proof" tests/integration
+test-integration-%: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof" tests/integration/test_[$*]*.py
 
 test-processes: $(VENV)/test.stamp
 	$(BIN)/pytest -m "not proof" tests/e2e tests/crash tests/load

@@ -276,9 +276,11 @@ async def test_a_reader_that_leaves_takes_the_connection_along(public: MediaServ
     gone = threading.Event()
 
     def play(connection: socket.socket, ended: threading.Event) -> None:
-        connection.sendall(OK + b"\r\n" + b"x" * 1_000)
-        connection.recv(1)
-        gone.set()
+        try:
+            connection.sendall(OK + b"\r\n" + b"x" * 1_000)
+            connection.recv(1)  # what is closed with bytes unread is reset
+        finally:
+            gone.set()
 
     with media_server({"/": play}, PUBLIC) as server:
         fetcher = GuardedFetcher(FetchRules(allow_private_networks=True))
