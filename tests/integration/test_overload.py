@@ -168,7 +168,7 @@ def test_without_any_descriptor_it_waits_and_comes_back(folder: Path, upstream: 
 
 
 def test_with_the_last_descriptor_nobody_is_left_waiting(gateway: Gateway) -> None:
-    """libuv closes some in silence, all of a burst perhaps, until the gateway sees what is wrong; the others are told."""
+    """libuv closes some in silence, all of a burst perhaps, until the gateway sees it; then they are told."""
 
     def is_told() -> bool:
         with connections(gateway, 1) as [connection]:
