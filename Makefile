@@ -6,20 +6,23 @@ PORT ?= 8080
 SOAK_S ?= 1800
 SOAK_CSV ?= $(or $(TMPDIR),/tmp)/reynard-soak.csv
 
-.PHONY: serve test test-processes test-rest check proof soak bench docs format lock clean
+.PHONY: serve test test-e2e test-processes test-rest check proof soak bench docs format lock clean
 
 serve: $(VENV)/serve.stamp
 	$(BIN)/reynard serve --port $(PORT)
 
 # Side by side, for most of them wait more than they compute.
 test: $(VENV)/test.stamp
-	$(MAKE) --jobs 4 --output-sync test-integration-a-g test-integration-h-z test-processes test-rest
+	$(MAKE) --jobs 5 --output-sync test-integration-a-g test-integration-h-z test-e2e test-processes test-rest
 
 test-integration-%: $(VENV)/test.stamp
 	$(BIN)/pytest -m "not proof" tests/integration/test_[$*]*.py
 
+test-e2e: $(VENV)/test.stamp
+	$(BIN)/pytest -m "not proof" tests/e2e
+
 test-processes: $(VENV)/test.stamp
-	$(BIN)/pytest -m "not proof" tests/e2e tests/crash tests/load
+	$(BIN)/pytest -m "not proof" tests/crash tests/load
 
 test-rest: $(VENV)/test.stamp
 	$(BIN)/pytest -m "not proof" $(foreach folder,integration e2e crash load,--ignore=tests/$(folder))
