@@ -54,7 +54,7 @@ class MasterSecret:
         try:
             self._path.hardlink_to(made)
         except FileExistsError:
-            pass
+            pass  # another process made one just now: that one it is
         finally:
             made.unlink()
         folder = os.open(self._path.parent, os.O_RDONLY)
