@@ -105,10 +105,12 @@ class Catalogue:
 def check(generation: Generation, model: Model, form: Form) -> None:
     """Raises what section 3 of the spec has for a request that `model` cannot take."""
     media = sources(generation)
-    _check_capabilities(media, model)
+    if media:
+        _check_capabilities(media, model)
     _check_tokens(generation, model, form)
-    for kind in CAPABILITY_OF:
-        _check_kind(kind, [source for source in media if source.kind == kind], model)
+    if media:
+        for kind in CAPABILITY_OF:
+            _check_kind(kind, [source for source in media if source.kind == kind], model)
 
 
 def check_fetched(source: MediaSource, media_type: str, size: int, model: Model) -> None:

@@ -1,6 +1,7 @@
 """Identifiers, made from arguments alone, so that a test can say what comes out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final
 
 from reynard.core.forms import Form
@@ -23,12 +24,21 @@ Below = Callable[[int], int]
 
 
 def spelled(number: int, alphabet: str, length: int) -> str:
-    """`number` in the digits of `alphabet`, `length` of them."""
+    """`number` in the digits of `alphabet`, `length` of them, the lowest first."""
+    pairs = _pairs(alphabet)
     digits = []
-    for _ in range(length):
-        number, index = divmod(number, len(alphabet))
-        digits.append(alphabet[index])
+    for _ in range(length // 2):
+        number, index = divmod(number, len(pairs))
+        digits.append(pairs[index])
+    if length % 2:
+        digits.append(alphabet[number % len(alphabet)])
     return "".join(digits)
+
+
+@cache
+def _pairs(alphabet: str) -> Sequence[str]:
+    """All pairs of digits, by their number: half as many divisions."""
+    return [low + high for high in alphabet for low in alphabet]
 
 
 def task_id(form: Form, now: float, below: Below) -> str:

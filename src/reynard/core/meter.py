@@ -76,7 +76,10 @@ class Window:
 
     def reset_s(self, now: float) -> float:
         """How long until nothing is used, if nothing more is."""
-        return next((slot.last + WINDOW_S - now for slot in reversed(self._slots) if slot.amount), 0.0)
+        for slot in reversed(self._slots):
+            if slot.amount:
+                return slot.last + WINDOW_S - now
+        return 0.0
 
 
 class Meter:
@@ -133,14 +136,10 @@ class Meter:
                 limit="tokens",
                 allowance=self._allowance(limits, now),
             )
-        is_full = limits.concurrency is not None and running >= limits.concurrency
-        waits: list[tuple[float, str, LimitKind]] = [
-            (self.requests.wait_s(1, limits.rpm, now), f"requests a minute, {limits.rpm}", "requests"),
-            (self.tokens.wait_s(tokens, limits.tpm, now), f"tokens a minute, {limits.tpm}", "tokens"),
-            (PLACE_WAIT_S if is_full else 0.0, f"tasks at once, {limits.concurrency}", "concurrency"),
-        ]
-        wait_s, said, limit = max(waits)
-        if wait_s:
+        for_request, for_tokens = self.requests.wait_s(1, limits.rpm, now), self.tokens.wait_s(tokens, limits.tpm, now)
+        for_place = PLACE_WAIT_S if limits.concurrency is not None and running >= limits.concurrency else 0.0
+        if for_request or for_tokens or for_place:
+            wait_s, said, limit = max(_waits(limits, for_request, for_tokens, for_place))
             raise RateLimited(
                 f"The request is beyond this key's limit of {said}. Come back in {ceil(wait_s)} s.",
                 limit=limit,
@@ -159,3 +158,12 @@ class Meter:
             remaining_tokens=None if limits.tpm is None else max(0, limits.tpm - tokens.used),
             reset_tokens_s=None if limits.tpm is None else tokens.reset_s(now),
         )
+
+
+def _waits(limits: Limits, request_s: float, tokens_s: float, place_s: float) -> list[tuple[float, str, LimitKind]]:
+    """How long each limit has the request wait, and what it is called."""
+    return [
+        (request_s, f"requests a minute, {limits.rpm}", "requests"),
+        (tokens_s, f"tokens a minute, {limits.tpm}", "tokens"),
+        (place_s, f"tasks at once, {limits.concurrency}", "concurrency"),
+    ]

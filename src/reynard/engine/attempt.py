@@ -22,15 +22,26 @@ LINGER_S: Final = 0.5
 
 async def complete(request: WireRequest, route: Route, identity: Identity, call: Call) -> Completion:
     """The whole answer in one body. Raises `GenerationError`."""
-    async with _clocked(route, route.channel.answer_timeout_s), route.transport.send(request) as response:
+    channel = route.channel
+    try:
+        async with asyncio.timeout(min(channel.answer_timeout_s, channel.total_timeout_s)):
+            body = await _whole(request, route, call)
+    except TimeoutError:
+        raise _silent() from None
+    except (ConnectFailed, ConnectionBroken) as error:
+        raise _failed(error) from error
+    completion = route.codec.decode(body)
+    completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
+    return with_content(completion)
+
+
+async def _whole(request: WireRequest, route: Route, call: Call) -> bytes:
+    async with route.transport.send(request) as response:
         call.status = response.status
         call.answering = response.status == OK
         if call.answering:
             call.begin()
-        body = await _body(response, route)
-    completion = route.codec.decode(body)
-    completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
-    return with_content(completion)
+        return await _body(response, route)
 
 
 async def stream(request: WireRequest, route: Route, identity: Identity, call: Call, handover: Handover) -> Completion:
@@ -105,7 +116,11 @@ async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
     except TimeoutError:
         raise (_unread() if clock is not None and clock.is_held else _silent()) from None
     except (ConnectFailed, ConnectionBroken) as error:
-        raise GenerationError("upstream_error", f"The provider failed: {error}. Try again.", failover=True) from error
+        raise _failed(error) from error
+
+
+def _failed(error: ConnectFailed | ConnectionBroken) -> GenerationError:
+    return GenerationError("upstream_error", f"The provider failed: {error}. Try again.", failover=True)
 
 
 def _silent() -> GenerationError:

@@ -210,8 +210,7 @@ class Calls:
     async def _answer(self, run: Run, sink: Sink | None, keep: Keep) -> bytes:
         """Generates in the caller's own coroutine, and keeps the task with its end."""
         try:
-            async with in_time(run.task, self._clock):
-                completion = await self._failover.generate(run.work, sink)
+            completion = await in_time(self._failover.generate(run.work, sink), run.task, self._clock)
             bill, body = self._billing.whole(run.work, completion), encode(completion)
         except GenerationError as error:
             await self._fail(run, TaskError.of(error), keep)

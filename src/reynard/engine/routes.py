@@ -1,8 +1,7 @@
 """Which ways lead to a model: a snapshot of the catalogue and the channels, exchanged whole when they change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -56,29 +55,33 @@ class Route:
         self._jobs = Jobs()
         self._lingering = 0
 
-    @asynccontextmanager
-    async def place(self, key_id: str) -> AsyncIterator[None]:
-        """A place on the channel, waited for if need be; keys take turns."""
+    async def enter(self, key_id: str) -> None:
+        """Returns with a place on the channel, waited for if need be; keys take turns. `leave` gives it back."""
         self._calls += 1
         self.quiet.clear()
         try:
             await self.gate.take(key_id)
-            try:
-                yield
-            finally:
-                self.gate.give_back(key_id)
-        finally:
-            self._calls -= 1
-            self._settle()
+        except BaseException:
+            self._left()
+            raise
+
+    def leave(self, key_id: str) -> None:
+        """The place is the next one's."""
+        self.gate.give_back(key_id)
+        self._left()
 
     def linger(self, ending: Coroutine[Any, Any, None]) -> None:
         """Lets the end of a call come in behind an answer that is whole, in the background."""
         self._lingering += 1
         self.quiet.clear()
-        self._jobs.start(ending).add_done_callback(self._left)
+        self._jobs.start(ending).add_done_callback(self._lingered)
 
-    def _left(self, _: asyncio.Task[Any]) -> None:
+    def _lingered(self, _: asyncio.Task[Any]) -> None:
         self._lingering -= 1
+        self._settle()
+
+    def _left(self) -> None:
+        self._calls -= 1
         self._settle()
 
     def _settle(self) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from reynard.core.errors import GenerationError, StoreUnavailable
@@ -54,16 +53,14 @@ async def until_kept(keep: Callable[[], Awaitable[T]], task_id: str) -> T:
             await asyncio.sleep(STORE_RETRY_S)
 
 
-@asynccontextmanager
-async def in_time(task: Task, clock: Clock) -> AsyncIterator[None]:
-    """Cuts what runs inside at the task's deadline, if it has one. Raises `GenerationError` then."""
+async def in_time(work: Awaitable[T], task: Task, clock: Clock) -> T:
+    """What `work` comes to; it is cut at the task's deadline, if it has one. Raises `GenerationError` then."""
     deadline = task.deadline
     if deadline is None:
-        yield
-        return
+        return await work
     try:
         async with asyncio.timeout(max(0.0, deadline - clock.now())):
-            yield
+            return await work
     except TimeoutError:
         raise overdue() from None
 

@@ -21,6 +21,7 @@ from reynard.engine.routes import Route
 from reynard.engine.work import Sink, Work
 from reynard.ports.clock import Chance, Clock
 from reynard.ports.telemetry import UNOBSERVED, Observer
+from reynard.ports.transport import WireRequest
 
 PASSES_BY_ITSELF: Final = frozenset({"upstream_rate_limited", "upstream_error"})
 """Worth asking the same channel again; a silent one, or one that refuses the key, is left alone."""
@@ -249,17 +250,24 @@ class Walk:
         if route.health.wait_s(self._model, self._now()) > 0:
             return None
         request = route.codec.encode(self._generation, route.channel, await media.resolve(route))
-        async with route.place(self._work.key_id):
-            call = lane.call = route.health.enter(self._model, self._now())
-            if call is None:
-                return None
-            if call.key:
-                request = replace(request, key=call.key)
-            if self._sink is None:
-                return await attempt.complete(request, route, self._identity, call)
-            return await attempt.stream(
-                request, route, self._identity, call, self._handover(lane.route, self._sink, call, race)
-            )
+        await route.enter(self._work.key_id)
+        try:
+            return await self._call(lane, request, race)
+        finally:
+            route.leave(self._work.key_id)
+
+    async def _call(self, lane: Lane, request: WireRequest, race: Race | None) -> Completion | None:
+        """On the channel, which there is a place on; None if it is closed to us by now."""
+        route = lane.route
+        call = lane.call = route.health.enter(self._model, self._now())
+        if call is None:
+            return None
+        if call.key:
+            request = replace(request, key=call.key)
+        if self._sink is None:
+            return await attempt.complete(request, route, self._identity, call)
+        handover = self._handover(route, self._sink, call, race)
+        return await attempt.stream(request, route, self._identity, call, handover)
 
     def _handover(self, route: Route, sink: Sink, call: Call, race: Race | None) -> Handover:
         delivered = self._delivered

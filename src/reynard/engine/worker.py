@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from reynard.core.chat import encode
+from reynard.core.chat import Completion, encode
 from reynard.core.errors import GenerationError, Overloaded, StoreUnavailable
 from reynard.core.generation import Generation
 from reynard.core.task import (
@@ -248,11 +248,12 @@ class Worker:
             return self._broken(run, TaskError("upstream_error", "The gateway failed to handle the answer. Try again."))
 
     async def _generated(self, run: Run) -> tuple[Event, bytes]:
-        async with in_time(run.task, self._clock):
-            sink = await self._sink(run)
-            completion = await self._failover.generate(run.work, sink)
+        completion = await in_time(self._answer(run), run.task, self._clock)
         bill = self._billing.whole(run.work, completion)
         return Completed(bill), encode(completion)
+
+    async def _answer(self, run: Run) -> Completion:
+        return await self._failover.generate(run.work, await self._sink(run))
 
     async def _sink(self, run: Run) -> LogSink | None:
         if not run.task.stream:

@@ -1,10 +1,9 @@
 """The way to a channel over HTTP: wreq, one connection pool for all channels. Why wreq: docs/decisions/0002."""
 
 import datetime
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import wreq
 from wreq import exceptions as wire
@@ -56,11 +55,12 @@ def asked_wait(value: bytes, date: bytes) -> float | None:
 class HTTPResponse:
     """An answer of wreq's, behind the port."""
 
-    __slots__ = ("_response", "status")
+    __slots__ = ("_response", "is_read", "status")
 
     def __init__(self, response: wreq.Response) -> None:
         self._response = response
         self.status = response.status.as_int()
+        self.is_read = False  # to its end, and then there is nothing to let go of
 
     @property
     def retry_after_s(self) -> float | None:
@@ -77,9 +77,11 @@ class HTTPResponse:
             if announced > limit:
                 raise ConnectionBroken("the answer is longer than the gateway reads")
             try:
-                return bytes(await self._response.bytes())
+                body = bytes(await self._response.bytes())
             except BROKEN as error:
                 raise ConnectionBroken("the answer was cut") from error
+            self.is_read = True
+            return body
         found: list[bytes] = []
         size = 0
         async for part in self.parts():
@@ -88,6 +90,11 @@ class HTTPResponse:
                 raise ConnectionBroken("the answer is longer than the gateway reads")
             found.append(part)
         return b"".join(found)
+
+    async def let_go(self) -> None:
+        """The connection is free again; cut, if its answer was not read to the end."""
+        if not self.is_read:
+            await self._response.__aexit__(None, None, None)
 
     async def parts(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes."""
@@ -107,11 +114,15 @@ class HTTPTransport:
         self._pool = pool
         self._base_url = base_url.rstrip("/")
         self._auth = auth
+        self._headers: dict[int, _Headers] = {}  # of the last request with each of the channel's keys
 
-    @asynccontextmanager
-    async def send(self, request: WireRequest) -> AsyncIterator[HTTPResponse]:
+    def send(self, request: WireRequest) -> "_Exchange":
         """See the port."""
-        headers = {**JSON, **request.headers, **await self._auth.headers(request.key)}
+        return _Exchange(self, request)
+
+    async def post(self, request: WireRequest) -> HTTPResponse:
+        """The answer's headers, to be let go of. Raises `ConnectFailed`, `ConnectionBroken`."""
+        headers = self._map(request, await self._auth.headers(request.key))
         try:
             response = await self._pool.request(
                 wreq.Method.POST, self._base_url + request.path, headers=headers, body=request.body
@@ -120,8 +131,42 @@ class HTTPTransport:
             raise ConnectFailed("no connection to the provider") from error
         except BROKEN as error:
             raise ConnectionBroken("the provider closed the connection without an answer") from error
-        async with response:
-            yield HTTPResponse(response)
+        return HTTPResponse(response)
+
+    def _map(self, request: WireRequest, own: Mapping[str, str]) -> wreq.HeaderMap:
+        """What goes along, as wreq has it: the same from request to request, but for a token that was renewed."""
+        last = self._headers.get(request.key)
+        if last is None or last.asked != request.headers or last.own != own:
+            made = wreq.HeaderMap({**JSON, **request.headers, **own})
+            last = self._headers[request.key] = _Headers(dict(request.headers), dict(own), made)
+        return last.made
 
     async def close(self) -> None:
         """The pool is shared, and closed by whoever made it."""
+
+
+class _Headers(NamedTuple):
+    """A header map, and what it was made of: what the dialect asks for, and what the channel is known by."""
+
+    asked: Mapping[str, str]
+    own: Mapping[str, str]
+    made: wreq.HeaderMap
+
+
+class _Exchange:
+    """A request, as the context of its answer."""
+
+    __slots__ = ("_request", "_response", "_transport")
+
+    def __init__(self, transport: HTTPTransport, request: WireRequest) -> None:
+        self._transport = transport
+        self._request = request
+        self._response: HTTPResponse | None = None
+
+    async def __aenter__(self) -> HTTPResponse:
+        self._response = await self._transport.post(self._request)
+        return self._response
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._response is not None:
+            await self._response.let_go()
