@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -44,6 +45,8 @@ OWN: Final = frozenset(
 PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field not in OWN)
 """Parameters that go through under their own name."""
 
+_passed = attrgetter(*PASSED)
+
 PATH: Final = "/chat/completions"
 FETCHED: Final[frozenset[Kind]] = frozenset({"image"})
 MOST_INLINE: Final = 48_000_000  # of the 50 MB that OpenAI takes in a request
@@ -63,8 +66,11 @@ class OpenAICodec:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
         lacking = channel.carried(generation.model).unsupported
-        fields = (*quirks.unsupported, *lacking, *reasoning.wordless(quirks))
-        return next((field for field in fields if getattr(generation, field, None) is not None), None)
+        for fields in (quirks.unsupported, lacking, reasoning.wordless(quirks)):
+            for field in fields:
+                if getattr(generation, field, None) is not None:
+                    return field
+        return None
 
     def intake(self, channel: Channel) -> Intake:
         """Images by their address, unless the channel's quirks say otherwise; everything else as bytes."""
@@ -82,8 +88,7 @@ class OpenAICodec:
             "model": model,
             "messages": messages(generation.messages, quirks, media),
         }
-        for field in PASSED:
-            value = getattr(generation, field)
+        for field, value in zip(PASSED, _passed(generation), strict=True):
             if value is not None:
                 body[quirks.seed if field == "seed" else field] = value
         if generation.tools:
