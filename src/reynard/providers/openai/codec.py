@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -42,10 +41,8 @@ OWN: Final = frozenset(
         "max_completion_tokens",
     }
 )
-PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field not in OWN)
+PASSED: Final = frozenset(Generation.__struct_fields__) - OWN
 """Parameters that go through under their own name."""
-
-_passed = attrgetter(*PASSED)
 
 PATH: Final = "/chat/completions"
 FETCHED: Final[frozenset[Kind]] = frozenset({"image"})
@@ -87,10 +84,10 @@ class OpenAICodec:
         body: dict[str, Any] = {
             "model": model,
             "messages": messages(generation.messages, quirks, media),
+            **_said(generation),
         }
-        for field, value in zip(PASSED, _passed(generation), strict=True):
-            if value is not None:
-                body[quirks.seed if field == "seed" else field] = value
+        if quirks.seed != "seed" and generation.seed is not None:
+            body[quirks.seed] = body.pop("seed")
         if generation.tools:
             body["tools"] = tools(generation.tools, quirks)
         if generation.output_limit is not None:
@@ -251,6 +248,13 @@ def _counted(usage: Any) -> Usage | None:
         prompt_tokens_details=mapping(told.get("prompt_tokens_details")) or None,
         completion_tokens_details=mapping(told.get("completion_tokens_details")) or None,
     )
+
+
+def _said(generation: Generation) -> dict[str, Any]:
+    """The parameters that were said, of forty: msgspec tells them apart many times faster than a loop does."""
+    small = msgspec.structs.replace(generation, messages=(), tools=generation.tools and ())
+    said: dict[str, Any] = msgspec.to_builtins(small)
+    return {field: value for field, value in said.items() if field in PASSED}
 
 
 def _stream_options(generation: Generation) -> dict[str, bool]:
