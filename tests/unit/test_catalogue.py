@@ -114,7 +114,7 @@ def test_all_missing_capabilities_are_named_together() -> None:
 )
 def test_the_blocks_of_openai_need_the_same_capabilities(own: dict[str, Any]) -> None:
     judge("gemini-2.5-pro", own)
-    assert refused(CapabilityMissing, "gpt-5.5", own).param == f"{NAMED}[1]"
+    assert (refused(CapabilityMissing, "gpt-5.5", own).param or "").startswith(f"{NAMED}[1]")
 
 
 @pytest.mark.parametrize("model", CLAUDE)
