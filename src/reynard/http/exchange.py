@@ -164,7 +164,6 @@ class Exchange:
     def _start(self, status: int, headers: RawHeaders) -> None:
         if self.is_started:
             raise RuntimeError("an answer has one head")
-        self.is_started = True
         lines = [STATUS_LINES[status]]
         for name, value in self._common:
             lines += name, b": ", value, b"\r\n"
@@ -189,6 +188,7 @@ class Exchange:
         if len(head) - len(head.translate(None, NOT_IN_HEADERS)) != 2 * count:
             raise RuntimeError("a header holds a control character")
         self._head = head
+        self.is_started = True
 
     def _write(self, data: bytes, more: bool) -> None:
         if not self.is_started or self.is_complete:
