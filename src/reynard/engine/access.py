@@ -30,9 +30,9 @@ class Access:
         if len(secret) != keys.LENGTH:
             raise _refused()
         digest = keys.digest(secret)
-        key = self._cached(digest)
-        if key is None and keys.is_well_formed(secret):
-            key = await self._stored(digest)
+        if digest not in self._known and not keys.is_well_formed(secret):
+            raise _refused()
+        key = self._cached(digest) or await self._stored(digest)
         if key is None or not key.is_good(self._clock.now()):
             raise _refused()
         return key
