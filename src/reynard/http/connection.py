@@ -50,7 +50,7 @@ class HeadTooLarge(Exception):
 class Connection(asyncio.Protocol):
     """Bounds what is no body: headers, trailers, and the wait for them, for a body to begin and for the next request.
 
-    Every error is JSON, on every path. uvicorn's own protocol answers the same questions at four times the price.
+    Every error is JSON, on every path. Why it is not uvicorn's: docs/decisions/0021.
     """
 
     def __init__(
