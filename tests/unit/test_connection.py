@@ -1,6 +1,7 @@
 """What HTTP/1.1 asks of a server beyond one request and one answer (`http.connection`, `http.exchange`)."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.served import listening
 
 from reynard.http import connection
 from reynard.http.asgi import PRESENCE, ASGIApp, Receive, Scope, Send
+from reynard.http.exchange import Exchange
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
@@ -253,3 +255,17 @@ async def test_a_large_body_ahead_of_a_head_does_not_make_it_large() -> None:
     sent = POST.replace(b": 4", b": %d" % len(body)) + b"\r\n" + body + closing(GET)
     answer = await told(echo, sent[:-20], sent[-20:])
     assert answer.count(b"HTTP/1.1 200") == 2
+
+
+async def test_a_request_leaves_nothing_for_the_collector() -> None:
+    def here() -> int:
+        return sum(isinstance(one, Exchange) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        answer = await told(echo, POST + b"\r\nbody", (POST + b"\r\nbody") * 20, closing(GET))
+        assert answer.count(b"HTTP/1.1 200") == 22
+        assert here() == 0
+    finally:
+        gc.enable()
