@@ -11,6 +11,7 @@ from reynard.core.chat import (
     Completion,
     Delta,
     Json,
+    TextDelta,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -86,6 +87,9 @@ class _Candidate:
             self.content.append(delta.content)
         if delta.reasoning_content:
             self.reasoning.append(delta.reasoning_content)
+        if isinstance(delta, TextDelta):
+            self.role = delta.role or self.role
+            return
         if delta.tool_calls:
             for call in delta.tool_calls:
                 self.calls.setdefault(call.index, _Call()).add(call)
