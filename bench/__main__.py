@@ -155,7 +155,7 @@ def table(rows: list[Row]) -> str:
 
 def machine() -> str:
     """What it was measured on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "uvloop", "starlette", "msgspec", "wreq"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "uvloop", "msgspec", "wreq"))
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return f"{system}, {packages}"
 

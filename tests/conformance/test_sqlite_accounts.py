@@ -65,7 +65,7 @@ CORRUPTIONS = [
     (f"DELETE FROM ledger WHERE task_id = '{THREE}'", THREE, "key-a", "0 credits are held, and the task reserved 1"),
     (f"DELETE FROM tasks WHERE id = '{THREE}'", THREE, "key-a", "has ended, or is gone, and its hold of 1 credits"),
     (
-        f"DROP INDEX ledger_ends; {OPEN_AGAIN} ('key-a', '{ONE}', 'refund', 3000000, 0, 1.0, '')",
+        f"DROP INDEX ledger_once; {OPEN_AGAIN} ('key-a', '{ONE}', 'refund', 3000000, 0, 1.0, '')",
         *(ONE, "key-a", "a second hold, or a second end, of 3 credits"),
     ),
     (

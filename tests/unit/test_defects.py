@@ -3,11 +3,10 @@
 import logging
 from typing import Any, cast
 
-import httpx2
 import pytest
+from tests.served import client_of
 
 from reynard.engine.engine import Engine
-from reynard.engine.jobs import Jobs
 from reynard.http import app
 from reynard.testing.clock import FakeClock
 
@@ -20,10 +19,9 @@ class Broken:
 
 
 async def test_a_defect_is_answered_with_all_headers_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    broken = app.build(cast("Engine", Broken()), Jobs(), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
-    transport = httpx2.ASGITransport(app=broken)
+    broken = app.build(cast("Engine", Broken()), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
     with caplog.at_level(logging.ERROR):
-        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
+        async with client_of(broken) as client:
             response = await client.get("/v1/models", headers={"origin": "https://app.example"})
     assert (response.status_code, response.json()["error"]["code"]) == (500, "server_error")
     assert response.headers["x-request-id"]

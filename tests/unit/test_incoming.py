@@ -2,15 +2,16 @@
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from starlette.requests import ClientDisconnect, Request
 
 from reynard.core.errors import BodyStalled, BodyTooLarge, Overloaded, UploadStalled
 from reynard.http import bodies
+from reynard.http.asgi import ClientGone, Receive
 from reynard.http.bodies import FREE_BYTES, PACE_BYTES, Incoming, Room
 from reynard.http.errors import response_of
+from reynard.http.request import Request, Services
 from reynard.http.requests import json_body
 
 
@@ -18,9 +19,7 @@ def message(body: bytes, more: bool = True) -> Any:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-def request(
-    *messages: Any, every_s: float = 0, key: str = "key-a", room: Room | None = None, announced: int = 0
-) -> Any:
+def receiving(*messages: Any, every_s: float = 0) -> Receive:
     """What comes, a message each `every_s`; and then nothing more."""
     waiting = list(messages)
 
@@ -31,22 +30,31 @@ def request(
             await asyncio.sleep(every_s)
         return waiting.pop(0)
 
-    state = SimpleNamespace(room=room or Room(FREE_BYTES), max_body_bytes=10 * FREE_BYTES)
+    return receive
+
+
+def request(
+    *messages: Any, every_s: float = 0, key: str = "key-a", room: Room | None = None, announced: int = 0
+) -> Request:
+    """One whose body comes so."""
+    services = SimpleNamespace(room=room or Room(FREE_BYTES), max_body_bytes=10 * FREE_BYTES)
     headers = [(b"content-length", b"%d" % announced)] if announced else []
-    scope = {"type": "http", "headers": headers, "app": SimpleNamespace(state=state), "state": {"caller_id": key}}
-    return Request(scope, receive)
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": headers}
+    made = Request(scope, receiving(*messages, every_s=every_s), cast("Services", services))
+    made.caller_id = key
+    return made
 
 
 @pytest.mark.parametrize("kind", [BodyStalled, UploadStalled])
 async def test_a_body_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch, kind: type[BodyStalled]) -> None:
     monkeypatch.setattr(bodies, "PACE_S", 0.01)
-    incoming = Incoming(request(message(b"a")), kind)
+    incoming = Incoming(receiving(message(b"a")), kind)
     assert await incoming.next() == (b"a", True)
     with pytest.raises(kind) as caught:
         await incoming.next()
     assert type(caught.value) is kind
     answer = response_of(caught.value)
-    assert (answer.status_code, answer.headers["connection"]) == (408, "close")
+    assert (answer.status, answer.headers["connection"]) == (408, "close")
 
 
 @pytest.mark.parametrize("sent", [[message(b"{")], [message(b"x" * FREE_BYTES), message(b"x" * 2 * FREE_BYTES)]])
@@ -66,23 +74,23 @@ async def test_a_body_that_dribbles_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_body_may_take_long_if_enough_of_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "PACE_S", 0.2)
-    incoming = Incoming(request(*[message(b"a" * PACE_BYTES)] * 40, every_s=0.01), BodyStalled)
+    incoming = Incoming(receiving(*[message(b"a" * PACE_BYTES)] * 40, every_s=0.01), BodyStalled)
     for _ in range(40):  # 0.4 s
         assert await incoming.next() == (b"a" * PACE_BYTES, True)
 
 
 async def test_time_that_the_gateway_takes_is_not_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "PACE_S", 0.1)
-    incoming = Incoming(request(*[message(b"a")] * 3), BodyStalled)
+    incoming = Incoming(receiving(*[message(b"a")] * 3), BodyStalled)
     for _ in range(3):
         await incoming.next()
         await asyncio.sleep(0.08)
 
 
 async def test_a_client_that_is_gone_is_told_from_one_that_has_ended() -> None:
-    assert await Incoming(request({"type": "http.request"}), BodyStalled).next() == (b"", False)
-    with pytest.raises(ClientDisconnect):
-        await Incoming(request({"type": "http.disconnect"}), BodyStalled).next()
+    assert await Incoming(receiving({"type": "http.request"}), BodyStalled).next() == (b"", False)
+    with pytest.raises(ClientGone):
+        await Incoming(receiving({"type": "http.disconnect"}), BodyStalled).next()
 
 
 async def test_a_body_comes_in_one_message_or_in_many() -> None:

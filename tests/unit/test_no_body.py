@@ -1,13 +1,13 @@
-"""A request whose head came and whose body does not (`http.server`)."""
+"""A request whose head came and whose body does not (`http.connection`)."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from tests.served import listening
 
-from reynard.http import server
-from reynard.http.server import Server
+from reynard.http import connection
+from reynard.http.asgi import Receive, Scope, Send
 
 POST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n"
 
@@ -35,14 +35,10 @@ class App:
 
 @pytest.fixture
 async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, int]]:
-    monkeypatch.setattr(server, "HEAD_TIMEOUT_S", 0.2)
-    app, socket = App(), server.listen("127.0.0.1", 0)
-    running = Server(app, drain_s=1, max_connections=100)
-    task = asyncio.ensure_future(running.serve(sockets=[socket]))
-    await running.listening.wait()
-    yield app, socket.getsockname()[1]
-    running.should_exit = True
-    await task
+    monkeypatch.setattr(connection, "HEAD_TIMEOUT_S", 0.2)
+    app = App()
+    async with listening(app) as port:
+        yield app, port
 
 
 async def test_it_is_told_and_let_go(served: tuple[App, int]) -> None:

@@ -2,13 +2,12 @@
 
 from typing import Any, cast
 
-import httpx2
 import pytest
+from tests.served import client_of
 
 from reynard.core.errors import OffsetOutOfRange, Overloaded, ReynardError, StoreUnavailable, StreamExpired
 from reynard.core.task import Task
 from reynard.engine.engine import Engine
-from reynard.engine.jobs import Jobs
 from reynard.http import app, generations
 from reynard.ports.chunks import Batch, StreamEnd
 from reynard.testing.clock import FakeClock
@@ -77,8 +76,8 @@ async def test_a_subscriber_waits_while_the_store_is_away_and_is_told_of_any_oth
 ) -> None:
     monkeypatch.setattr(generations, "RETRY_S", 0.0)
     engine = Troubled(last)
-    served = app.build(cast("Engine", engine), Jobs(), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=served), base_url="http://x") as client:
+    served = app.build(cast("Engine", engine), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
+    async with client_of(served) as client:
         response = await client.get("/v1/llm/generations/task-1/stream")
     first, second = (f'event: chunk\nid: {n}\ndata: {{"n":{n}}}\n\n' for n in range(2))
     assert response.text == f"{first}: ping\n\n: ping\n\n{second}{end}"
@@ -89,8 +88,8 @@ async def test_a_subscriber_of_a_response_is_told_as_well(monkeypatch: pytest.Mo
     monkeypatch.setattr(generations, "RETRY_S", 0.0)
     engine = Troubled(QUIET)
     engine.answers = [QUIET, StoreUnavailable("away"), StreamExpired("It is past.")]
-    served = app.build(cast("Engine", engine), Jobs(), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=served), base_url="http://x") as client:
+    served = app.build(cast("Engine", engine), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
+    async with client_of(served) as client:
         response = await client.get(f"/v1/responses/resp_{'1' * 32}", params={"stream": "true"})
     assert response.text.count(": ping") == 1
     assert "event: response.failed" in response.text
@@ -99,8 +98,8 @@ async def test_a_subscriber_of_a_response_is_told_as_well(monkeypatch: pytest.Mo
 
 async def test_a_quiet_stream_pings_every_15_seconds() -> None:
     engine = Quiet()
-    served = app.build(cast("Engine", engine), Jobs(), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
-    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=served), base_url="http://x") as client:
+    served = app.build(cast("Engine", engine), FakeClock(), max_body_bytes=1000, cors_origins=["*"])
+    async with client_of(served) as client:
         response = await client.get("/v1/llm/generations/task-1/stream")
     ended = 'event: chunk\nid: 0\ndata: {"n":0}\n\nevent: done\ndata: {"total_chunks": 1}\n\n'
     assert response.text == ": ping\n\n: ping\n\n" + ended

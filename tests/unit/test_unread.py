@@ -1,14 +1,14 @@
-"""A client that takes nothing of its answer (`http.server`)."""
+"""A client that takes nothing of its answer (`http.line`)."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from starlette.types import Receive, Scope, Send
+from tests.served import listening
 
-from reynard.http import server
-from reynard.http.server import Server
+from reynard.http import line
+from reynard.http.asgi import Receive, Scope, Send
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 PIECE = bytes(100_000)
@@ -39,19 +39,15 @@ class App:
 
 @pytest.fixture
 async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[App, socket.socket]]:
-    monkeypatch.setattr(server, "UNREAD_S", UNREAD_S)
-    app, bound = App(), server.listen("127.0.0.1", 0)
-    running = Server(app, drain_s=1, max_connections=100)
-    task = asyncio.ensure_future(running.serve(sockets=[bound]))
-    await running.listening.wait()
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        client.connect(bound.getsockname())
-        client.setblocking(False)
-        client.sendall(GET)
-        yield app, client
-    running.should_exit = True
-    await task
+    monkeypatch.setattr(line, "UNREAD_S", UNREAD_S)
+    app = App()
+    async with listening(app) as port:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.connect(("127.0.0.1", port))
+            client.setblocking(False)
+            client.sendall(GET)
+            yield app, client
 
 
 async def test_one_that_takes_nothing_is_cut_off(served: tuple[App, socket.socket]) -> None:

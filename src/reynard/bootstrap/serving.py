@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
-from starlette.types import ASGIApp
 
 from reynard.bootstrap import data_dir
 from reynard.bootstrap.parts import Parts
@@ -19,6 +18,7 @@ from reynard.config import ConfigError, ServerSettings, Settings
 from reynard.engine.engine import Engine
 from reynard.engine.jobs import Jobs
 from reynard.http import app, door, server
+from reynard.http.asgi import ASGIApp
 from reynard.telemetry import gauges
 from reynard.telemetry.metrics import Metrics
 
@@ -73,7 +73,6 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         metrics.add(gauges.of_process(clock.now()))
         application = app.build(
             engine,
-            jobs,
             clock,
             max_body_bytes=settings.server.max_body_bytes,
             cors_origins=settings.server.cors_origins,

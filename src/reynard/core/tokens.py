@@ -37,15 +37,24 @@ FRAME: Final = 4
 
 def of_texts(texts: Iterable[str | None]) -> int:
     """Tokens of texts, as one."""
-    return -(-sum(_size(text) for text in texts if text) // BYTES_A_TOKEN)
+    return _tokens(sum(map(_size, texts)))
 
 
 def of_prompt(generation: Generation, rules: MediaTokens) -> int:
     """Tokens of a request. Never raises, and no media is decoded but for its first bytes."""
     framed = len(generation.messages) + len(generation.tools or ()) + len(generation.functions or ())
-    blocks = [block for message in generation.messages for block in _blocks(message)]
-    media = sum(count(piece, rules) for block in blocks if (piece := _piece(block)) is not None)
-    return FRAME * framed + media + of_texts(_asked(generation, blocks))
+    blocks: list[Any] = []
+    size = 0
+    for message in generation.messages:
+        content = message.content
+        if isinstance(content, str):
+            size += _size(content)
+        elif content is not None:
+            blocks += content
+        size += sum(map(_size, _beside_content(message)))
+    media = sum([count(piece, rules) for block in blocks if (piece := _piece(block)) is not None])
+    size += sum(map(_size, _written(blocks))) + sum(map(_size, _offered(generation)))
+    return FRAME * framed + media + _tokens(size)
 
 
 def of_answer(completion: Completion, rules: MediaTokens) -> int:
@@ -53,27 +62,38 @@ def of_answer(completion: Completion, rules: MediaTokens) -> int:
     return sum(_said_by(choice.message, rules) for choice in completion.choices)
 
 
-def _size(text: str) -> int:
+def _tokens(size: int) -> int:
+    return -(-size // BYTES_A_TOKEN)
+
+
+def _size(text: str | None) -> int:
     """Bytes of UTF-8; those of ASCII, which Python knows it to be, need no encoding."""
+    if not text:
+        return 0
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _asked(generation: Generation, blocks: list[Any]) -> Iterator[str | None]:
-    for message in generation.messages:
-        if isinstance(message.content, str):
-            yield message.content
-        yield message.name
-        if isinstance(message, AssistantMessage):
-            yield from _turn(message)
+def _beside_content(message: Message) -> Iterable[str | None]:
+    if isinstance(message, AssistantMessage):
+        return (message.name, *_turn(message))
+    return () if message.name is None else (message.name,)
+
+
+def _written(blocks: list[Any]) -> Iterator[str | None]:
     for block in blocks:
         if isinstance(block, TextBlock):
             yield block.text
         elif isinstance(block, RefusalBlock):
             yield block.refusal
+
+
+def _offered(generation: Generation) -> Iterator[str | None]:
+    """Tools, and the shape of the answer."""
     for tool in generation.tools or ():
         yield from _tool(tool)
     for field in (generation.functions, generation.response_format, generation.prediction):
-        yield None if field is None else _json(field)
+        if field is not None:
+            yield _json(field)
 
 
 def _turn(message: AssistantMessage) -> Iterator[str | None]:
@@ -96,10 +116,6 @@ def _tool(tool: Tool) -> Iterator[str | None]:
     yield tool.function.name
     yield tool.function.description
     yield _json(tool.function.parameters)
-
-
-def _blocks(message: Message) -> Iterable[Any]:
-    return () if message.content is None or isinstance(message.content, str) else message.content
 
 
 def _piece(block: Any) -> Piece | None:

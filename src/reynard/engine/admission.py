@@ -76,37 +76,37 @@ class Admission:
         """A request that is going to be stored, by `store`. Raises what it deserves: see `Routes.admitted`,
         `PermissionDenied`, `RateLimited`, `InsufficientCredits`, `InvalidParam`.
         """
+        return await self._admitted(submission, caller, self._holds.check)
+
+    async def admit_in_place(self, submission: Submission, caller: Key) -> Admitted:
+        """As `admit`, a request that is stored with its end: until then its credits are held here."""
+        return await self._admitted(submission, caller, self._holds.take)
+
+    async def _admitted(
+        self, submission: Submission, caller: Key, hold: Callable[[Task], Awaitable[None]]
+    ) -> Admitted:
+        """`hold`: what is done about the credits of a task that may cost some."""
         named = await self._files.addressed(submission.generation, caller)
-        options = self._checked(submission.options, caller)
+        options, routes = submission.options, self._routes()
+        if options.callback_url is not None:
+            self._webhooks.check_url(options.callback_url, "callback_url")
         self._check_access(named.model, options, caller)
-        options = replace(
-            options, fallback_models=self._routes().fallbacks(named.model, options.fallback_models, caller)
-        )
-        generation = self._routes().admitted(named, submission.form, options.fallback_models)
+        models = routes.fallbacks(named.model, options.fallback_models, caller)
+        if models != options.fallback_models:
+            options = replace(options, fallback_models=models)
+        generation = routes.admitted(named, submission.form, models)
         tokens, credits_ = self._most(generation, options, caller)
         task = self._task(submission, generation, options, caller, credits_)
         allowance = await self._limiter.take(caller.id, caller.limits, tokens)
         try:
-            if caller.limited and task.reserved:
-                await self._holds.check(task)
+            if caller.limited and credits_:
+                await hold(task)
         except BaseException:
             await self._limiter.give_back(caller.id, caller.limits, tokens, allowance.at)
             raise
         if caller.limits.tpm is not None:
             self._taken[task.id] = _Taken(caller.limits, tokens, allowance.at)
         return Admitted(task, generation, caller, tokens, allowance)
-
-    async def admit_in_place(self, submission: Submission, caller: Key) -> Admitted:
-        """As `admit`, a request that is stored with its end: until then its credits are held here."""
-        admitted = await self.admit(submission, caller)
-        if not caller.limited or not admitted.task.reserved:
-            return admitted
-        try:
-            await self._holds.take(admitted.task)
-        except BaseException:
-            await self.withdraw(admitted)
-            raise
-        return admitted
 
     async def store(self, admitted: Admitted, insert: Callable[[int], Awaitable[None]]) -> None:
         """Has the task stored by `insert`, which is told how many of the key's micro-credits it must leave.
@@ -138,11 +138,6 @@ class Admission:
             await self._limiter.correct(task.key_id, taken.limits, taken.tokens, used, taken.at)
         await self._limiter.release(task.key_id)
 
-    def _checked(self, options: Options, caller: Key) -> Options:
-        if options.callback_url is not None:
-            self._webhooks.check_url(options.callback_url, "callback_url")
-        return options
-
     def _check_access(self, model: str, options: Options, caller: Key) -> None:
         catalogue = self._routes().catalogue
         catalogue.find(model)
@@ -171,8 +166,11 @@ class Admission:
     def _prices(self, names: tuple[str, ...]) -> tuple[tuple[str, Price], ...]:
         """Those that the task is billed by, whatever becomes of the catalogue meanwhile."""
         catalogue = self._routes().catalogue
-        prices = tuple((name, catalogue.find(name).price) for name in names)
-        return prices if any(price != FREE for _, price in prices) else ()
+        prices = tuple([(name, catalogue.find(name).price) for name in names])
+        for _, price in prices:
+            if price != FREE:
+                return prices
+        return ()
 
     def _task(
         self, submission: Submission, generation: Generation, options: Options, caller: Key, reserved: int

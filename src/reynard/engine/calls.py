@@ -250,23 +250,37 @@ class Calls:
         Raises `StoreUnavailable`.
         """
         run.job = None
-        keeping = self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep))
-        done, _ = await asyncio.wait((keeping,), timeout=KEEP_S)
-        if not done:
-            raise StoreUnavailable(
-                f"The call is over, and its end cannot be kept now. `GET /v1/tasks/{run.task.id}` will tell it."
-            )
-        keeping.result()
-
-    async def _keep_end(self, run: Run, task: Task, result: bytes | None, keep: Keep) -> None:
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[bool] = loop.create_future()
+        patience = loop.call_later(KEEP_S, _answered, kept, False)
+        self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep, kept))
         try:
-            try:
-                await until_kept(partial(keep, task, result, run.work.journal.attempts), task.id)
-            except Exception:  # a fault of this program: what was taken is given back all the same
-                await self._admission.ended(task)
-                raise
+            if not await kept:
+                raise StoreUnavailable(
+                    f"The call is over, and its end cannot be kept now. `GET /v1/tasks/{run.task.id}` will tell it."
+                )
+        finally:
+            patience.cancel()
+
+    async def _keep_end(
+        self, run: Run, task: Task, result: bytes | None, keep: Keep, kept: asyncio.Future[bool]
+    ) -> None:
+        """In a job of its own, which goes on when the client leaves; `kept` is told what came of it."""
+        try:
+            await until_kept(partial(keep, task, result, run.work.journal.attempts), task.id)
             run.task = task
             await self._endings.follow(task)
+        except asyncio.CancelledError:
+            kept.cancel()
+            raise
+        except Exception as error:  # a fault of this program: what was taken is given back all the same
+            if run.task is not task:
+                await self._admission.ended(task)
+            if not kept.done():
+                kept.set_exception(error)
+            raise
+        else:
+            _answered(kept, True)
         finally:
             self._forget(run)
 
@@ -282,3 +296,8 @@ class Calls:
 
     def _after(self, task: Task, event: Event) -> Task:
         return transition(task, event, self._clock.now(), self._policy)
+
+
+def _answered(question: asyncio.Future[bool], answer: bool) -> None:  # noqa: FBT001 what a callback is given
+    if not question.done():
+        question.set_result(answer)

@@ -301,6 +301,8 @@ class Gathered:
 
     def rest(self) -> None:
         """The attempt is over: what was fetched is held for the next one, the rest is given back."""
+        if not self._sources:
+            return
         kept = sum(len(fetched.data) for fetched in self._fetched.values())
         for said, fetched in self._fetched.items():
             self._gatherer.hold((id(self), said), fetched)

@@ -156,6 +156,8 @@ class Routes:
 
         One that cannot take the request as it is, by its capabilities, its rules or its channels, is left out.
         """
+        if not fallback_models:
+            return []
         found = (self._for(generation, form, name) for name in fallback_models if name != generation.model)
         return [request for request in found if request is not None]
 

@@ -50,6 +50,27 @@ Again = Literal["now", "later", "never"]
 class Walk:
     """`generation` is the work's own, or as another model takes it. `failures` is added to."""
 
+    __slots__ = (
+        "_broken",
+        "_chance",
+        "_clock",
+        "_delivered",
+        "_failed",
+        "_failures",
+        "_gather",
+        "_generation",
+        "_identity",
+        "_media",
+        "_model",
+        "_now",
+        "_observer",
+        "_policy",
+        "_routes",
+        "_sink",
+        "_work",
+        "wait_s",
+    )
+
     def __init__(
         self,
         work: Work,

@@ -7,12 +7,12 @@ from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
 from reynard.core.ledger import Account, Credits, in_credits
 from reynard.http import days
-from reynard.http.requests import caller_of, services
+from reynard.http.answers import Answer
+from reynard.http.request import Request
+from reynard.http.requests import caller_of
 from reynard.ports.store import UsageFilter, UsageRow
 
 UNLIMITED: Final = Raw(b"100000000")
@@ -92,21 +92,21 @@ class BillingUsage(Struct, kw_only=True):
     total_usage: Credits
 
 
-async def read_credits(request: Request) -> Response:
+async def read_credits(request: Request) -> Answer:
     """`GET /v1/account/credits`."""
     caller = await caller_of(request)
-    account = await services(request).engine.accounts.of(caller)
+    account = await request.services.engine.accounts.of(caller)
     figures = _figures(account)
     data = AccountCredits(
         token=TokenCredits(unlimited_credits=not caller.limited, **figures), user=UserCredits(**figures)
     )
-    return Response(msgspec.json.encode(AccountView(data=data)), media_type="application/json")
+    return Answer(msgspec.json.encode(AccountView(data=data)))
 
 
-async def read_subscription(request: Request) -> Response:
+async def read_subscription(request: Request) -> Answer:
     """`GET /dashboard/billing/subscription`."""
     caller = await caller_of(request)
-    account = await services(request).engine.accounts.of(caller)
+    account = await request.services.engine.accounts.of(caller)
     total = in_credits(account.balance + account.used) if caller.limited else UNLIMITED
     found = Subscription(
         soft_limit_usd=total,
@@ -114,10 +114,10 @@ async def read_subscription(request: Request) -> Response:
         system_hard_limit_usd=total,
         access_until=0 if caller.expires is None else int(caller.expires),
     )
-    return Response(msgspec.json.encode(found), media_type="application/json")
+    return Answer(msgspec.json.encode(found))
 
 
-async def read_billing_usage(request: Request) -> Response:
+async def read_billing_usage(request: Request) -> Answer:
     """`GET /dashboard/billing/usage`. `end_date` is not among the days, as it was not with OpenAI; of a longer time the
     last hundred days are told, for the clients that ask from a fixed day on."""
     caller = await caller_of(request)
@@ -130,10 +130,10 @@ async def read_billing_usage(request: Request) -> Response:
         by=frozenset({"day", "model"}),
         limit=MOST_COSTS,
     )
-    accounts = services(request).engine.accounts
+    accounts = request.services.engine.accounts
     page, account = await accounts.usage(wanted, caller), await accounts.of(caller)
     found = BillingUsage(daily_costs=_daily(page.rows), total_usage=in_credits(account.used * CENTS))
-    return Response(msgspec.json.encode(found), media_type="application/json")
+    return Answer(msgspec.json.encode(found))
 
 
 def _figures(account: Account) -> dict[str, Credits]:

@@ -5,16 +5,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Final
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from reynard.core.errors import ReynardError
 from reynard.engine.engine import Engine
-from reynard.engine.jobs import Jobs
 from reynard.http import (
     account,
     described,
@@ -32,9 +23,12 @@ from reynard.http import (
     usage,
     webhooks,
 )
+from reynard.http.answers import Responder
+from reynard.http.asgi import ASGIApp, ClientGone, Receive, Scope, Send
 from reynard.http.bodies import Room
-from reynard.http.presence import ClientGone
-from reynard.http.requests import new_request_id
+from reynard.http.request import UNROUTED, Request, Services
+from reynard.http.request_ids import new_request_id
+from reynard.http.routes import Route, Routes
 from reynard.http.sharing import Shared
 from reynard.ports.clock import Clock
 from reynard.ports.telemetry import UNOBSERVED, Audience, Observer
@@ -44,7 +38,10 @@ GONE: Final = 499
 """What is said, to nobody, of a client that went away before it was answered."""
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 
-ROUTES: Final[Sequence[BaseRoute]] = (
+SANE: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+"""What an id of a client's own may be."""
+
+ROUTES: Final[Sequence[Route]] = (
     Route("/v1/llm/generations", generations.create_generation, methods=["POST"]),
     Route("/v1/tasks/{task_id}", tasks.get_task, methods=["GET"]),
     Route("/v1/llm/generations/{task_id}/stream", generations.read_stream, methods=["GET"]),
@@ -88,7 +85,6 @@ ROUTES: Final[Sequence[BaseRoute]] = (
 
 def build(
     engine: Engine,
-    jobs: Jobs,
     clock: Clock,
     *,
     max_body_bytes: int,
@@ -98,85 +94,64 @@ def build(
     audience: Audience = "open",
 ) -> ASGIApp:
     """The application over `engine`. `figures`: the page that `audience` may read at `/metrics`."""
-    app = Starlette(
-        routes=ROUTES,
-        exception_handlers={
-            ReynardError: shapes.in_shape(errors.on_reynard_error),
-            HTTPException: shapes.in_shape(errors.on_http_exception),
-            ClientGone: _nobody,
-            ClientDisconnect: _nobody,
-            Exception: shapes.in_shape(errors.on_defect),
-        },
+    services = Services(
+        engine=engine,
+        clock=clock,
+        max_body_bytes=max_body_bytes,
+        room=Room(max_body_bytes),
+        ping_s=PING_S,
+        observer=observer,
+        figures=figures,
+        audience=audience,
     )
-    app.router.redirect_slashes = False
-    app.state.engine = engine
-    app.state.jobs = jobs
-    app.state.clock = clock
-    app.state.max_body_bytes = max_body_bytes
-    app.state.room = Room(max_body_bytes)
-    app.state.ping_s = PING_S
-    app.state.observer = observer
-    app.state.figures = figures
-    app.state.audience = audience
-    shared = Shared(app, cors_origins)
-    return Edge(shared, observer)  # outside of everything, so that a 500 has its headers too
+    return App(services, Routes(ROUTES), Shared(cors_origins))
 
 
-async def _nobody(request: Request, error: Exception) -> Response:
-    """For a client that is gone: what is sent goes nowhere."""
-    return Response(status_code=GONE)
+class App:
+    """ASGI. All that every request has is in one frame: its id, who may read the answer, errors, the observer."""
 
-
-class Edge:
-    """`x-request-id` on every answer: the client's own if it is sane, else a new one. The observer is told of each.
-
-    A defect is answered and logged further in, and then raised once more by Starlette: it ends here.
-    """
-
-    SANE: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-
-    def __init__(self, app: ASGIApp, observer: Observer) -> None:
-        self._app = app
-        self._observer = observer
+    def __init__(self, services: Services, routes: Routes, shared: Shared) -> None:
+        self._services = services
+        self._routes = routes
+        self._shared = shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        header = (b"x-request-id", self._of(scope))
-        scope.setdefault("state", {})["request_id"] = header[1].decode("ascii")
-        began, status = perf_counter(), 0
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], header]
-            await send(message)
-
+        """Whatever is raised inside is answered here."""
+        began = perf_counter()
+        request = Request(scope, receive, self._services)
+        request.id = _id_of(request)
         try:
-            await self._app(scope, receive, send_with_id)
-        except Exception:
-            if not status:
-                status = 500  # uvicorn's
-                raise
+            answer = self._shared.preflight(request) or await self._routed(request)
+            await answer(request, send)
+        except ClientGone:
+            pass  # there is nobody to be told
+        except Exception as error:  # noqa: BLE001 a fault of this program is answered, too
+            await self._failed(request, error, send)
         finally:
-            self._observer.answered(_route(scope), _method(scope), status or GONE, perf_counter() - began)
+            status = request.status or GONE
+            self._services.observer.answered(request.route, _method(request), status, perf_counter() - began)
 
-    def _of(self, scope: Scope) -> bytes:
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and self.SANE.fullmatch(value):
-                return bytes(value)
-        return new_request_id()
+    async def _routed(self, request: Request) -> Responder:
+        self._shared.share(request)
+        route = self._routes.find(request)
+        if route is None:
+            return shapes.shaped(request, errors.no_such_path())
+        if request.method not in route.methods:
+            return shapes.shaped(request, errors.no_such_method(route.methods))
+        return await route.endpoint(request)
+
+    async def _failed(self, request: Request, error: Exception, send: Send) -> None:
+        if request.status:
+            errors.of_defect(request, error)  # too late for an answer: the server cuts it short
+        else:
+            await shapes.shaped(request, errors.of_failure(request, error))(request, send)
 
 
-def _route(scope: Scope) -> str:
-    """The template of the path: a path itself may hold anything."""
-    route = scope.get("route")
-    return route.path if isinstance(route, Route) else "other"
+def _id_of(request: Request) -> bytes:
+    """The client's own if it is sane, else a new one."""
+    own = request.raw_header(b"x-request-id")
+    return own if own is not None and SANE.fullmatch(own) else new_request_id()
 
 
-def _method(scope: Scope) -> str:
-    method: str = scope["method"]
-    return method if method in METHODS else "other"
+def _method(request: Request) -> str:
+    return request.method if request.method in METHODS else UNROUTED

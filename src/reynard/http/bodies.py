@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message
-
 from reynard.core.errors import BodyStalled, Overloaded
 from reynard.engine.shares import Shares
+from reynard.http.asgi import ClientGone, Message, Receive
 
 PACE_BYTES: Final = 30_720
 PACE_S: Final = 30.0
@@ -22,18 +20,18 @@ LARGEST_OF_ALL: Final = 8  # how many of the largest bodies there is room for at
 class Incoming:
     """The messages of one request's body."""
 
-    def __init__(self, request: Request, stalled: type[BodyStalled]) -> None:
-        self._request = request
+    def __init__(self, receive: Receive, stalled: type[BodyStalled]) -> None:
+        self._receive = receive
         self._stalled = stalled
         self._begun = False
         self._go_on()
 
     async def next(self) -> tuple[bytes, bool]:
-        """What came, and whether there is more. Raises `ClientDisconnect`, `BodyStalled`."""
-        message = await (self._watched() if self._begun else self._request.receive())
-        self._begun = True  # for the first message, `http.server` has a watch already; most bodies have no other
+        """What came, and whether there is more. Raises `ClientGone`, `BodyStalled`."""
+        message = await (self._watched() if self._begun else self._receive())
+        self._begun = True  # for the first message, `http.connection` has a watch already; most bodies have no other
         if message["type"] == "http.disconnect":
-            raise ClientDisconnect
+            raise ClientGone
         body = message.get("body", b"")
         self._came += len(body)
         if self._came >= PACE_BYTES:
@@ -45,7 +43,7 @@ class Incoming:
         began = loop.time()
         try:
             async with asyncio.timeout(self._left_s):
-                message = await self._request.receive()
+                message = await self._receive()
         except TimeoutError:
             raise self._stalled(
                 f"Less than {PACE_BYTES} bytes of the body came in {PACE_S:g} seconds; it was given up."

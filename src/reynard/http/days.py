@@ -5,17 +5,15 @@ import re
 from datetime import date
 from typing import Final
 
-from starlette.requests import Request
-
 from reynard.core.errors import InvalidParam
-from reynard.http.requests import services
+from reynard.http.request import Request
 
 WRITTEN: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def today(request: Request) -> date:
     """In UTC, as usage is kept."""
-    return datetime.datetime.fromtimestamp(services(request).clock.now(), datetime.UTC).date()
+    return datetime.datetime.fromtimestamp(request.services.clock.now(), datetime.UTC).date()
 
 
 def day(request: Request, name: str, default: date) -> date:

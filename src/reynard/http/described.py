@@ -5,10 +5,10 @@ from importlib.resources import files
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
 
 from reynard.http import openapi
+from reynard.http.answers import Answer
+from reynard.http.request import Request
 
 POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
@@ -16,20 +16,20 @@ POLICY: Final = (
 )
 
 
-async def openapi_json(request: Request) -> Response:
+async def openapi_json(request: Request) -> Answer:
     """OpenAPI 3.1."""
-    return Response(_openapi(), media_type="application/json")
+    return Answer(_openapi())
 
 
-async def docs(request: Request) -> Response:
+async def docs(request: Request) -> Answer:
     """A page that shows `/openapi.json`, with nothing fetched from elsewhere."""
     headers = {"content-security-policy": POLICY, "x-content-type-options": "nosniff"}
-    return Response(_page("docs.html"), headers=headers, media_type="text/html; charset=utf-8")
+    return Answer(_page("docs.html"), "text/html; charset=utf-8", headers=headers)
 
 
-async def llms_txt(request: Request) -> Response:
+async def llms_txt(request: Request) -> Answer:
     """The documentation index (https://llmstxt.org)."""
-    return Response(_page("llms.txt"), media_type="text/plain; charset=utf-8")
+    return Answer(_page("llms.txt"), "text/plain; charset=utf-8")
 
 
 @cache

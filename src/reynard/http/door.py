@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reynard.http import sharing
-from reynard.http.requests import new_request_id
+from reynard.http.request_ids import new_request_id
 
 log = logging.getLogger(__name__)
 

@@ -1,18 +1,16 @@
 """Every failure, as HTTP has it: the one table of spec section 5."""
 
 import logging
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 import msgspec
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from reynard.core import errors as e
 from reynard.core.errors import GenerationError, ReynardError
 from reynard.engine.repeats import CallCancelled, ResultExpired
-from reynard.ports.telemetry import Observer
+from reynard.http.answers import Answer
+from reynard.http.request import Request
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +73,6 @@ STATUS_OF_CODE: Final[dict[str, tuple[int, str]]] = {
 }
 """How a sync call answers when its task failed."""
 
-OF_HTTP: Final[dict[int, tuple[str, str, str]]] = {
-    404: ("not_found", "not_found", "There is nothing at this path. `/llms.txt` lists what there is."),
-    405: (INVALID, "method_not_allowed", "This path does not take this method."),
-}
-"""What the router itself refuses: type, code, message."""
-
-
 IN_VAIN: Final = (e.TooLargeForLimit, e.IdempotencyMismatch, CallCancelled)
 """What the SDKs of OpenAI and Anthropic are told not to send again: by themselves they repeat every 409 and 429."""
 
@@ -113,7 +104,7 @@ def kind_of(error: ReynardError) -> tuple[int, str]:
     return STATUS_OF.get(type(error), STATUS_OF[ReynardError])
 
 
-def response_of(error: ReynardError) -> Response:
+def response_of(error: ReynardError) -> Answer:
     """The whole answer to a call that failed."""
     status, kind = kind_of(error)
     headers: dict[str, str] = {}
@@ -130,48 +121,36 @@ def response_of(error: ReynardError) -> Response:
         headers["x-should-retry"] = "false"
     if isinstance(error, e.RangeNotSatisfiable):
         headers["content-range"] = f"bytes */{error.size}"
-    return Refusal(error, answer(status, ErrorBody(error.message, kind, error.code, error.param), headers))
+    return answer(status, ErrorBody(error.message, kind, error.code, error.param), headers, error)
 
 
-class Refusal(Response):
-    """An answer that the observer is told of when it is sent: whoever made it, and in whichever shape."""
-
-    def __init__(self, error: ReynardError, response: Response) -> None:
-        self.error = error
-        self.status_code = response.status_code
-        self.background = None
-        self.body = response.body
-        self.raw_headers = response.raw_headers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        observer: Observer = scope["app"].state.observer
-        observer.refused(self.error)
-        await super().__call__(scope, receive, send)
-
-
-def answer(status: int, body: ErrorBody, headers: dict[str, str] | None = None) -> Response:
+def answer(
+    status: int, body: ErrorBody, headers: dict[str, str] | None = None, error: ReynardError | None = None
+) -> Answer:
     """An error response."""
-    content = msgspec.json.encode(ErrorEnvelope(body))
-    return Response(content, status, headers, media_type="application/json")
+    return Answer(msgspec.json.encode(ErrorEnvelope(body)), status=status, headers=headers, error=error)
 
 
-async def on_reynard_error(request: Request, error: Exception) -> Response:
-    """For Starlette: our own errors."""
-    return response_of(error) if isinstance(error, ReynardError) else await on_defect(request, error)
+def no_such_path() -> Answer:
+    """What the router refuses."""
+    message = "There is nothing at this path. `/llms.txt` lists what there is."
+    return answer(404, ErrorBody(message, "not_found", "not_found"))
 
 
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    """For Starlette: what its router refuses."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    kind, code, message = OF_HTTP.get(status, (INVALID, "http_error", "The request cannot be handled."))
-    headers: Any = getattr(error, "headers", None)
-    return answer(status, ErrorBody(message, kind, code), dict(headers) if headers else None)
+def no_such_method(allowed: Collection[str]) -> Answer:
+    """The same, where another method would do."""
+    body = ErrorBody("This path does not take this method.", INVALID, "method_not_allowed")
+    return answer(405, body, {"allow": ", ".join(sorted(allowed))})
 
 
-async def on_defect(request: Request, error: Exception) -> Response:
-    """For Starlette: a fault of this program. The log has it; the client does not."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+def of_failure(request: Request, error: Exception) -> Answer:
+    """The answer to a request that raised."""
+    return response_of(error) if isinstance(error, ReynardError) else of_defect(request, error)
+
+
+def of_defect(request: Request, error: Exception) -> Answer:
+    """A fault of this program. The log has it; the client does not."""
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
     body = ErrorBody("The gateway failed to handle the request. It has been logged.", "server_error", "server_error")
     return answer(500, body)
 

@@ -7,17 +7,16 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from reynard.core import ranges
 from reynard.core.files import File
-from reynard.http.presence import ClientGone, while_present
-from reynard.http.requests import caller_of, number, services
+from reynard.http.answers import Answer, Bodiless, Responder, raw
+from reynard.http.asgi import ClientGone, Send
+from reynard.http.presence import WhilePresent
+from reynard.http.request import Request
+from reynard.http.requests import caller_of, number
 from reynard.http.uploads import FileView, view
 
-JSON: Final = "application/json"
 MOST_LISTED: Final = 100
 POLICY: Final = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 SANDBOX: Final = f"{POLICY}; sandbox"
@@ -47,67 +46,68 @@ class FileDeleted(Struct, kw_only=True):
     deleted: Literal[True] = True
 
 
-async def list_files(request: Request) -> Response:
+async def list_files(request: Request) -> Answer:
     """The caller's own, newest first."""
     caller = await caller_of(request)
     limit: int = number(request, "limit", 20, least=1, most=MOST_LISTED, whole=True)
-    page = await services(request).engine.files.list(caller, request.query_params.get("after"), limit)
+    page = await request.services.engine.files.list(caller, request.query_params.get("after"), limit)
     found = FileList(data=[_details(request, file) for file in page.files], has_more=page.has_more)
-    return Response(msgspec.json.encode(found), media_type=JSON)
+    return Answer(msgspec.json.encode(found))
 
 
-async def one_file(request: Request) -> Response:
+async def one_file(request: Request) -> Answer:
     """One of the caller's own: shown, or deleted before its time."""
     caller = await caller_of(request)
-    files, file_id = services(request).engine.files, request.path_params["file_id"]
+    files, file_id = request.services.engine.files, request.path_params["file_id"]
     if request.method == "DELETE":
         await files.delete(file_id, caller)
-        return Response(msgspec.json.encode(FileDeleted(id=file_id)), media_type=JSON)
-    return Response(msgspec.json.encode(_details(request, await files.find(file_id, caller))), media_type=JSON)
+        return Answer(msgspec.json.encode(FileDeleted(id=file_id)))
+    return Answer(msgspec.json.encode(_details(request, await files.find(file_id, caller))))
 
 
-async def read_file(request: Request) -> Response:
+async def read_file(request: Request) -> Responder:
     """The bytes, whole or a range of them (RFC 9110 14); no key is needed."""
-    file = await services(request).engine.files.public(request.path_params["token"], request.path_params["name"])
-    asked = request.headers
+    file = await request.services.engine.files.public(request.path_params["token"], request.path_params["name"])
     etag = f'"{file.sha256}"'
     headers = {"etag": etag, "cache-control": "private, max-age=3600"}
-    if ranges.matches(asked.get("if-none-match"), etag):
-        return Response(status_code=304, headers=headers)
-    is_part = request.method == "GET" and ranges.is_current(asked.get("if-range"), etag)  # RFC 9110 14.2: only there
-    wanted = ranges.wanted(asked.get("range"), file.size) if is_part else None
+    if ranges.matches(request.header(b"if-none-match"), etag):
+        return Bodiless(304, headers)
+    is_part = request.method == "GET" and ranges.is_current(
+        request.header(b"if-range"), etag
+    )  # RFC 9110 14.2: only there
+    wanted = ranges.wanted(request.header(b"range"), file.size) if is_part else None
     start, end = wanted or (0, file.size)
     headers |= _described(file) | {"accept-ranges": "bytes", "content-length": str(end - start)}
     if wanted is not None:
         headers["content-range"] = f"bytes {start}-{end - 1}/{file.size}"
     status = 200 if wanted is None else 206
     if request.method == "HEAD":
-        return Response(status_code=status, headers=headers)
-    return Download(request, status, headers, services(request).engine.files.read(file, start, end))
+        return Bodiless(status, headers)
+    return Download(status, headers, request.services.engine.files.read(file, start, end))
 
 
-class Download(Response):
+class Download:
     """Bytes as fast as the client takes them; nothing is read ahead of it."""
 
     def __init__(
         self,
-        request: Request,
         status: int,
         headers: dict[str, str],
         opened: AbstractAsyncContextManager[AsyncGenerator[bytes, None]],
     ) -> None:
-        super().__init__(status_code=status, headers=headers)
-        self._request = request
+        self._status = status
+        self._headers = headers
         self._opened = opened
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request, send: Send) -> None:
         """Opens first, so that what is missing is still a plain error."""
         try:
-            async with while_present(self._request), self._opened as pieces:
-                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-                async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            with WhilePresent(request):
+                async with self._opened as pieces:
+                    await send(request.start(self._status, raw(self._headers)))
+                    async for piece in pieces:
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
         except ClientGone:
             return
 

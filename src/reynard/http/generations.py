@@ -3,10 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
 from reynard.core import forms
 from reynard.core.errors import InvalidParam, Overloaded, ReynardError, StoreUnavailable
 from reynard.core.forms import Submission
@@ -14,62 +10,62 @@ from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.engine.engine import Engine
 from reynard.http import sse, views
+from reynard.http.answers import Answer, Responder
+from reynard.http.asgi import ClientGone, Send
 from reynard.http.errors import response_of
-from reynard.http.presence import ClientGone, while_present
-from reynard.http.requests import Told, caller_of, headers_of, json_body, number, repeat_of, services
+from reynard.http.presence import WhilePresent
+from reynard.http.request import Request
+from reynard.http.requests import Told, caller_of, headers_of, json_body, number, repeat_of
 from reynard.ports.chunks import Batch
 
-JSON = "application/json"
 MOST_OFFSET = 2**53
 RETRY_S = 1.0
 
 
-async def create_generation(request: Request) -> Response:
+async def create_generation(request: Request) -> Responder:
     """All five forms (spec section 1), answered as a task, a stream or a completion (section 2)."""
     caller = await caller_of(request)
     body = await json_body(request)
     submission, repeat = forms.parse(body), repeat_of(request, body)
     if submission.sync:
         return await _answer(request, submission, caller, repeat)
-    ticket = await services(request).engine.submit(submission, caller, repeat)
-    return Response(views.submitted(ticket.task), headers=headers_of(ticket), media_type=JSON)
+    ticket = await request.services.engine.submit(submission, caller, repeat)
+    return Answer(views.submitted(ticket.task), headers=headers_of(ticket))
 
 
-async def create_chat_completion(request: Request) -> Response:
+async def create_chat_completion(request: Request) -> Responder:
     """OpenAI's own path: always awaited in place."""
     caller = await caller_of(request)
     body = await json_body(request)
     return await _answer(request, forms.parse_chat(body), caller, repeat_of(request, body))
 
 
-async def read_stream(request: Request) -> Response:
+async def read_stream(request: Request) -> Responder:
     """`GET /v1/llm/generations/{id}/stream`: from `offset`, or after `Last-Event-ID` (spec section 2.5)."""
-    engine = services(request).engine
+    engine = request.services.engine
     caller = await caller_of(request)
     task = await engine.stream(request.path_params["task_id"], caller)
     offset = _offset(request)
     first = await engine.read(task.id, offset, 0.0)  # an offset out of range is still a plain error
-    return Subscription(
-        request, engine, task.id, offset, sse.events(offset, first), len(first.chunks), first.end is not None
-    )
+    return Subscription(engine, task.id, offset, sse.events(offset, first), len(first.chunks), first.end is not None)
 
 
-async def _answer(request: Request, submission: Submission, caller: Key, repeat: Repeat | None) -> Response:
+async def _answer(request: Request, submission: Submission, caller: Key, repeat: Repeat | None) -> Responder:
     if submission.generation.stream:
-        return SyncStream(request, submission, caller, repeat)
+        return SyncStream(submission, caller, repeat)
     told = Told()
     try:
-        async with while_present(request):
-            body = await services(request).engine.calls.complete(submission, caller, told, repeat)
+        with WhilePresent(request):
+            body = await request.services.engine.calls.complete(submission, caller, told, repeat)
     except ReynardError as error:
         response = response_of(error)
         response.headers.update(told.headers())
         return response
-    return Response(body, headers=told.headers(), media_type=JSON)
+    return Answer(body, headers=told.headers())
 
 
 def _offset(request: Request) -> int:
-    last = request.headers.get("last-event-id")
+    last = request.header(b"last-event-id")
     if "offset" not in request.query_params and last is not None:
         if not last.isascii() or not last.isdigit() or len(last) > 16:
             raise InvalidParam("`Last-Event-ID` must be the id of a chunk.", param="Last-Event-ID")
@@ -78,7 +74,7 @@ def _offset(request: Request) -> int:
     return offset
 
 
-class SyncStream(Response):
+class SyncStream:
     """The bare OpenAI stream (spec section 2.3). Before the first chunk a failure is a plain error with its status.
 
     `sink` writes it; that of another API has events of its own.
@@ -86,25 +82,22 @@ class SyncStream(Response):
 
     def __init__(
         self,
-        request: Request,
         submission: Submission,
         caller: Key,
         repeat: Repeat | None,
-        sink: Callable[[Send], sse.ResponseSink] = sse.ResponseSink,
+        sink: Callable[[Request, Send], sse.ResponseSink] = sse.ResponseSink,
     ) -> None:
-        super().__init__()
         self._sink = sink
-        self._request = request
         self._submission = submission
         self._caller = caller
         self._repeat = repeat
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request, send: Send) -> None:
         """Writes as the chunks come."""
-        sink = self._sink(send)
-        engine = services(self._request).engine
+        sink = self._sink(request, send)
+        engine = request.services.engine
         try:
-            async with while_present(self._request):
+            with WhilePresent(request):
                 await engine.calls.relay(self._submission, self._caller, sink, sink.announce, self._repeat)
                 await sink.end()
         except ClientGone:
@@ -113,10 +106,10 @@ class SyncStream(Response):
             if sink.started:
                 await sink.end(error)
             else:
-                await sink.refusal(error)(scope, receive, send)
+                await sink.refusal(error)(request, send)
 
 
-class Subscription(Response):
+class Subscription:
     """One reader of a durable stream. When it goes, the task goes on.
 
     `events` writes a batch from an offset on, `failure` why it cannot be read on.
@@ -124,7 +117,6 @@ class Subscription(Response):
 
     def __init__(
         self,
-        request: Request,
         engine: Engine,
         task_id: str,
         offset: int,
@@ -134,33 +126,30 @@ class Subscription(Response):
         events: Callable[[int, Batch], bytes] = sse.events,
         failure: Callable[[ReynardError], bytes] = sse.failure,
     ) -> None:
-        super().__init__()
         self._failure = failure
         self._events = events
-        self._request = request
         self._engine = engine
         self._task_id = task_id
         self._offset = offset + count
         self._first = first
         self._ended = ended
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request, send: Send) -> None:
         """Writes what there is, then what comes, with a ping while nothing does."""
-        own = [(b"x-task-id", self._task_id.encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": sse.HEADERS + own})
+        await send(request.start(200, [*sse.HEADERS, (b"x-task-id", self._task_id.encode())]))
         try:
-            async with while_present(self._request):
-                await self._write(send)
+            with WhilePresent(request):
+                await self._write(send, request.services.ping_s)
         except ClientGone:
             return
 
-    async def _write(self, send: Send) -> None:
+    async def _write(self, send: Send, ping_s: float) -> None:
         data, ended = self._first, self._ended
         while True:
             await send({"type": "http.response.body", "body": data, "more_body": not ended})
             if ended:
                 return
-            data, ended = await self._next(services(self._request).ping_s)
+            data, ended = await self._next(ping_s)
 
     async def _next(self, ping_s: float) -> tuple[bytes, bool]:
         """What is written next, and whether it is the last. While the store is away, the client is told to wait."""

@@ -1,17 +1,15 @@
 """Whether the process lives, and whether it can work."""
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from reynard.http.requests import services
+from reynard.http.answers import Answer
+from reynard.http.request import Request
 
 
-async def healthz(request: Request) -> Response:
+async def healthz(request: Request) -> Answer:
     """The process answers."""
-    return Response(b'{"status":"ok"}', media_type="application/json")
+    return Answer(b'{"status":"ok"}')
 
 
-async def readyz(request: Request) -> Response:
+async def readyz(request: Request) -> Answer:
     """The store takes writes too; 503 otherwise."""
-    await services(request).engine.check_ready()
-    return Response(b'{"status":"ready"}', media_type="application/json")
+    await request.services.engine.check_ready()
+    return Answer(b'{"status":"ready"}')

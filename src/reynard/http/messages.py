@@ -4,9 +4,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from reynard.core import tokens
 from reynard.core.catalogue import Model
@@ -21,11 +18,13 @@ from reynard.core.surfaces.messages import Asked, EventTranslator, TokenCount
 from reynard.core.surfaces.messages.request import named
 from reynard.core.surfaces.messages.stream import PING
 from reynard.http import shapes, sse
+from reynard.http.answers import Answer, Responder
+from reynard.http.asgi import ClientGone, Send
 from reynard.http.errors import body_of, kind_of, response_of
-from reynard.http.presence import ClientGone, while_present
-from reynard.http.requests import Told, caller_of, json_body, repeat_of, services
+from reynard.http.presence import WhilePresent
+from reynard.http.request import Request
+from reynard.http.requests import Told, caller_of, json_body, repeat_of
 
-JSON: Final = "application/json"
 LEFT_OUT: Final = "x-left-out"
 """Names the hints of a request that no channel of the model has a word for."""
 
@@ -35,39 +34,39 @@ _completions = msgspec.json.Decoder(Completion)
 _chunks = msgspec.json.Decoder(Chunk)
 
 
-async def create_message(request: Request) -> Response:
+async def create_message(request: Request) -> Responder:
     """A message, or the events of one."""
     caller = await caller_of(request)
     sent = await json_body(request)
     asked, repeat = messages.parse(sent), repeat_of(request, sent)
     if asked.generation.stream:
-        return MessageStream(request, asked, caller, repeat)
+        return MessageStream(asked, caller, repeat)
     headers, told = shapes.own_headers(request), Told()
 
     async def call(submission: Submission) -> bytes:
-        return await services(request).engine.calls.complete(submission, caller, told, repeat)
+        return await request.services.engine.calls.complete(submission, caller, told, repeat)
 
     try:
-        async with while_present(request):
+        with WhilePresent(request):
             body = await _without_hints(call, asked.generation, headers)
     except ReynardError as error:
         return _refusal(request, asked, error, {**headers, **told.headers()})
     message = messages.message(_completions.decode(body or b""))
-    return Response(message, headers={**headers, **told.headers()}, media_type=JSON)
+    return Answer(message, headers={**headers, **told.headers()})
 
 
-async def count_tokens(request: Request) -> Response:
+async def count_tokens(request: Request) -> Answer:
     """`POST /v1/messages/count_tokens`: an estimate, for a model that the key may use."""
     caller = await caller_of(request)
     asked = messages.parse_count(await json_body(request))
     model = _usable_model(request, asked.generation.model, caller)
     count = TokenCount(tokens.of_prompt(asked.generation, model.media_tokens))
-    return Response(msgspec.json.encode(count), headers=shapes.own_headers(request), media_type=JSON)
+    return Answer(msgspec.json.encode(count), headers=shapes.own_headers(request))
 
 
 def _usable_model(request: Request, model_id: str, caller: Key) -> Model:
     """The model, checked as for a generation, but for what that asks of it."""
-    routes = services(request).engine.routes
+    routes = request.services.engine.routes
     model = routes.catalogue.find(model_id)
     if not caller.may_use(model_id):
         raise PermissionDenied(f"This key may not use the model `{model_id}`.", param="model")
@@ -93,7 +92,7 @@ async def _without_hints(call: Call, generation: Generation, headers: dict[str, 
             headers[LEFT_OUT] = ", ".join(left_out)
 
 
-def _refusal(request: Request, asked: Asked, error: ReynardError, headers: dict[str, str]) -> Response:
+def _refusal(request: Request, asked: Asked, error: ReynardError, headers: dict[str, str]) -> Answer:
     response = response_of(messages.reworded(error, asked.places))
     response.headers.update(headers)
     return shapes.shaped(request, response)
@@ -102,9 +101,8 @@ def _refusal(request: Request, asked: Asked, error: ReynardError, headers: dict[
 class EventSink(sse.ResponseSink):
     """The events of a message, as the chunks come."""
 
-    def __init__(self, send: Send, request: Request, eager: frozenset[str]) -> None:
-        super().__init__(send)
-        self._request = request
+    def __init__(self, request: Request, send: Send, eager: frozenset[str]) -> None:
+        super().__init__(request, send)
         self._events = EventTranslator(eager)
 
     async def put(self, chunks: Sequence[bytes]) -> None:
@@ -121,28 +119,26 @@ class EventSink(sse.ResponseSink):
         return b"event: error\ndata: %b\n\n" % msgspec.json.encode(said)
 
 
-class MessageStream(Response):
+class MessageStream:
     """A stream of events. Before the first of them a failure is a plain error with its status."""
 
-    def __init__(self, request: Request, asked: Asked, caller: Key, repeat: Repeat | None) -> None:
-        super().__init__()
+    def __init__(self, asked: Asked, caller: Key, repeat: Repeat | None) -> None:
         self._repeat = repeat
-        self._request = request
         self._asked = asked
         self._caller = caller
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request, send: Send) -> None:
         """Writes as the chunks come."""
-        sink = EventSink(send, self._request, self._asked.eager)
-        headers = shapes.own_headers(self._request)
-        engine = services(self._request).engine
+        sink = EventSink(request, send, self._asked.eager)
+        headers = shapes.own_headers(request)
+        engine = request.services.engine
 
         async def call(submission: Submission) -> None:
             sink.add_headers(headers)
             await engine.calls.relay(submission, self._caller, sink, sink.announce, self._repeat)
 
         try:
-            async with while_present(self._request):
+            with WhilePresent(request):
                 await _without_hints(call, self._asked.generation, headers)
                 await sink.end()
         except ClientGone:
@@ -151,4 +147,4 @@ class MessageStream(Response):
             if sink.started:
                 await sink.end(messages.reworded(error, self._asked.places))
             else:
-                await _refusal(self._request, self._asked, error, sink.headers)(scope, receive, send)
+                await _refusal(request, self._asked, error, sink.headers)(request, send)

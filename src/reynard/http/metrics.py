@@ -3,21 +3,20 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from starlette.requests import Request
-from starlette.responses import Response
-
 from reynard.core.errors import NotFound, PermissionDenied
-from reynard.http.requests import caller_of, services
+from reynard.http.answers import Answer
+from reynard.http.request import Request
+from reynard.http.requests import caller_of
 from reynard.ports.telemetry import Audience
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Answer:
     """The figures of this process. Raises what its audience says: `AuthenticationFailed`, `PermissionDenied`,
     `NotFound`."""
-    await CHECKS[services(request).audience](request)
-    return Response(services(request).figures(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
+    await CHECKS[request.services.audience](request)
+    return Answer(request.services.figures(), CONTENT_TYPE, headers={"cache-control": "no-store"})
 
 
 async def _nothing(request: Request) -> None:

@@ -4,15 +4,14 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
 from reynard.core.catalogue import Capability, Model
 from reynard.core.errors import InvalidParam, NotFound
-from reynard.http.requests import caller_of, number, services
+from reynard.http.answers import Answer
+from reynard.http.request import Request
+from reynard.http.requests import caller_of, number
 from reynard.http.shapes import speaks_anthropic
 
-JSON = "application/json"
 MOST_LISTED = 1_000
 CREATED = 1_767_225_600  # OpenAI's shape wants a time; a model of the catalogue has none, so: 2026-01-01
 
@@ -67,33 +66,31 @@ class AnthropicModels(Struct, kw_only=True):
     last_id: str | None
 
 
-async def generation_models(request: Request) -> Response:
+async def generation_models(request: Request) -> Answer:
     """`GET /v1/configs/llm_generations_models`."""
     caller = await caller_of(request)
-    usable = services(request).engine.routes.usable(caller)
+    usable = request.services.engine.routes.usable(caller)
     views = ModelViews(data=[ModelView(id=model.id, capabilities=model.ordered_capabilities) for model in usable])
-    return Response(msgspec.json.encode(views), media_type=JSON)
+    return Answer(msgspec.json.encode(views))
 
 
-async def openai_models(request: Request) -> Response:
+async def openai_models(request: Request) -> Answer:
     """`GET /v1/models`."""
     caller = await caller_of(request)
-    usable = services(request).engine.routes.usable(caller)
+    usable = request.services.engine.routes.usable(caller)
     if speaks_anthropic(request):
-        return Response(msgspec.json.encode(_page(request, usable)), media_type=JSON)
-    return Response(
-        msgspec.json.encode(OpenAIModels(data=[OpenAIModel(model.id) for model in usable])), media_type=JSON
-    )
+        return Answer(msgspec.json.encode(_page(request, usable)))
+    return Answer(msgspec.json.encode(OpenAIModels(data=[OpenAIModel(model.id) for model in usable])))
 
 
-async def openai_model(request: Request) -> Response:
+async def openai_model(request: Request) -> Answer:
     """`GET /v1/models/{model}`."""
     caller = await caller_of(request)
     wanted = request.path_params["model"]
-    if all(model.id != wanted for model in services(request).engine.routes.usable(caller)):
+    if all(model.id != wanted for model in request.services.engine.routes.usable(caller)):
         raise NotFound(f"There is no model `{wanted[:256]}` for this key.", param="model")
     view = _anthropic(wanted) if speaks_anthropic(request) else OpenAIModel(wanted)
-    return Response(msgspec.json.encode(view), media_type=JSON)
+    return Answer(msgspec.json.encode(view))
 
 
 def _anthropic(model_id: str) -> AnthropicModel:

@@ -1,41 +1,36 @@
 """A client that goes away: its call ends with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any
 
-from starlette.requests import Request
-
-from reynard.http.requests import services
-
-
-class ClientGone(Exception):
-    """The client closed its connection; there is nobody to answer."""
+from reynard.http.asgi import ClientGone
+from reynard.http.request import Request
 
 
-@asynccontextmanager
-async def while_present(request: Request) -> AsyncIterator[None]:
-    """Cancels what runs inside as soon as the client disconnects, and raises `ClientGone` then.
+class WhilePresent:
+    """Cancels what runs inside as soon as the client goes, and raises `ClientGone` then."""
 
-    The body must have been read: from there on, all that ASGI can receive is the disconnect.
-    """
-    inside = asyncio.current_task()
-    gone = False
+    __slots__ = ("_inside", "_is_gone", "_presence")
 
-    async def watch() -> None:
-        nonlocal gone
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        if inside is not None:
-            inside.cancel()
+    def __init__(self, request: Request) -> None:
+        self._presence = request.presence
+        self._is_gone = False
 
-    watcher = services(request).jobs.start(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if gone:
+    def __enter__(self) -> None:
+        if self._presence.is_gone:
+            raise ClientGone
+        self._inside: asyncio.Task[Any] | None = asyncio.current_task()
+        self._presence.watch(self._leave)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._presence.unwatch()
+        if self._is_gone and isinstance(error, asyncio.CancelledError):
             raise ClientGone from None
-        raise
-    finally:
-        watcher.cancel()
+
+    def _leave(self) -> None:
+        self._is_gone = True
+        if self._inside is not None:
+            self._inside.cancel()

@@ -1,57 +1,29 @@
 """What the routes read of a request: the caller, the body, a number in the query."""
 
-import secrets
-from collections.abc import Callable
 from typing import Any
-
-from starlette.datastructures import State
-from starlette.requests import Request
 
 from reynard.core import idempotency
 from reynard.core.errors import BodyStalled, BodyTooLarge, InvalidParam, MalformedBody, UnsupportedEncoding
 from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.engine.calls import Ticket
-from reynard.engine.engine import Engine
-from reynard.engine.jobs import Jobs
-from reynard.http.bodies import Incoming, Room
-from reynard.ports.clock import Clock
-from reynard.ports.telemetry import Audience, Observer
-
-
-class Services(State):
-    """What the app gives its routes (`app.state`)."""
-
-    engine: Engine
-    jobs: Jobs
-    clock: Clock
-    max_body_bytes: int
-    room: Room
-    ping_s: float
-    observer: Observer
-    figures: Callable[[], bytes]
-    audience: Audience
-
-
-def services(request: Request) -> Services:
-    """See `Services`."""
-    state: Services = request.app.state
-    return state
+from reynard.http.bodies import Incoming
+from reynard.http.request import Request
 
 
 async def caller_of(request: Request) -> Key:
     """The key that calls: a bearer token, else what Anthropic's clients send. Raises `AuthenticationFailed`."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    said = secret.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key")
-    caller = await services(request).engine.access.authenticate(said)
-    request.state.caller_id = caller.id
+    scheme, _, secret = request.header(b"authorization", "").partition(" ")
+    said = secret.strip() if scheme.lower() == "bearer" else request.header(b"x-api-key")
+    caller = await request.services.engine.access.authenticate(said)
+    request.caller_id = caller.id
     return caller
 
 
 def repeat_of(request: Request, body: bytes) -> Repeat | None:
     """The `Idempotency-Key`, with what it stands for. Raises `InvalidParam`."""
-    name = request.headers.get("idempotency-key")
-    return None if name is None else idempotency.repeat_of(name, request.url.path, body)
+    name = request.header(b"idempotency-key")
+    return None if name is None else idempotency.repeat_of(name, request.path, body)
 
 
 def headers_of(ticket: Ticket) -> dict[str, str]:
@@ -81,18 +53,13 @@ class Told:
         return {} if self.ticket is None else headers_of(self.ticket)
 
 
-def new_request_id() -> bytes:
-    """For a client that brought none."""
-    return b"req-" + secrets.token_hex(12).encode()
-
-
 async def json_body(request: Request, most: int | None = None) -> bytes:
     """The body, of a bounded size: `most`, or as the settings have it.
 
     Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`, `BodyStalled`, `Overloaded`.
     """
     check_json(request)
-    limit = services(request).max_body_bytes if most is None else most
+    limit = request.services.max_body_bytes if most is None else most
     check_plain(request)
     announced = announced_bytes(request)
     if announced is not None and announced > limit:
@@ -102,26 +69,26 @@ async def json_body(request: Request, most: int | None = None) -> bytes:
 
 def check_json(request: Request) -> None:
     """Raises `MalformedBody` for a body that says it is something else."""
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    kind = request.header(b"content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
 
 
 def check_plain(request: Request) -> None:
     """Raises `UnsupportedEncoding` for a compressed body."""
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.header(b"content-encoding", "identity") != "identity":
         raise UnsupportedEncoding("The body must not be compressed: leave `Content-Encoding` out.")
 
 
 def announced_bytes(request: Request) -> int | None:
     """The length of the body, if the client says it."""
-    announced = request.headers.get("content-length", "")
+    announced = request.header(b"content-length", "")
     return int(announced) if announced.isdigit() and len(announced) <= 18 else None
 
 
 async def _read(request: Request, limit: int, announced: int) -> bytes:
     """One message where the body is small, as most are."""
-    incoming = Incoming(request, BodyStalled)
+    incoming = Incoming(request.receive, BodyStalled)
     part, more = await incoming.next()
     size = len(part)
     if size > limit:
@@ -129,7 +96,7 @@ async def _read(request: Request, limit: int, announced: int) -> bytes:
     if not more:
         return part
     parts = [part]
-    with services(request).room.held(_caller_id(request), announced) as held:
+    with request.services.room.held(request.caller_id, announced) as held:
         held.grow(size)
         while more:
             part, more = await incoming.next()
@@ -139,11 +106,6 @@ async def _read(request: Request, limit: int, announced: int) -> bytes:
             held.grow(size)
             parts.append(part)
         return b"".join(parts)
-
-
-def _caller_id(request: Request) -> str:
-    found: str = getattr(request.state, "caller_id", "")
-    return found
 
 
 def _too_large(limit: int) -> BodyTooLarge:

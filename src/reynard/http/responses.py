@@ -9,9 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Send
 
 from reynard.core.catalogue import with_defaults
 from reynard.core.errors import (
@@ -36,10 +33,13 @@ from reynard.engine.calls import Ticket
 from reynard.engine.engine import Found
 from reynard.engine.repeats import CallCancelled
 from reynard.http import sse
+from reynard.http.answers import Answer, Responder
+from reynard.http.asgi import Send
 from reynard.http.errors import response_of
-from reynard.http.generations import JSON, MOST_OFFSET, Subscription, SyncStream
-from reynard.http.presence import while_present
-from reynard.http.requests import Told, caller_of, headers_of, json_body, number, repeat_of, services
+from reynard.http.generations import MOST_OFFSET, Subscription, SyncStream
+from reynard.http.presence import WhilePresent
+from reynard.http.request import Request
+from reynard.http.requests import Told, caller_of, headers_of, json_body, number, repeat_of
 from reynard.ports.chunks import Batch, StreamEnd
 
 SHOWN: dict[Status, answer.Status] = {
@@ -51,12 +51,12 @@ SHOWN: dict[Status, answer.Status] = {
 """A task's status in OpenAI's words; whether a completed one is `incomplete`, its result tells."""
 
 
-async def create_response(request: Request) -> Response:
+async def create_response(request: Request) -> Responder:
     """`POST /v1/responses`: awaited in place, or in the background."""
     caller = await caller_of(request)
     sent = await json_body(request)
     asked, repeat = requests.parse(sent), repeat_of(request, sent)
-    engine = services(request).engine
+    engine = request.services.engine
     model = engine.routes.catalogue.find(asked.generation.model)
     generation = with_defaults(
         asked.generation, model, "text"
@@ -73,10 +73,10 @@ async def create_response(request: Request) -> Response:
     return _submitted(ticket)
 
 
-async def get_response(request: Request) -> Response:
+async def get_response(request: Request) -> Responder:
     """`GET /v1/responses/{id}`: as it is now, or its events (`stream=true`) after one of them."""
     caller = await caller_of(request)
-    engine = services(request).engine
+    engine = request.services.engine
     task_id = _task_id(request)
     after: int | None = number(request, "starting_after", None, least=0, most=MOST_OFFSET, whole=True)
     if not _flag(request, "stream"):
@@ -90,10 +90,10 @@ async def get_response(request: Request) -> Response:
     return await _subscribe(request, task, after)
 
 
-async def cancel_response(request: Request) -> Response:
+async def cancel_response(request: Request) -> Answer:
     """`POST /v1/responses/{id}/cancel`: cuts the upstream call. What is cancelled already is answered as it is."""
     caller = await caller_of(request)
-    engine = services(request).engine
+    engine = request.services.engine
     task_id = _task_id(request)
     try:
         with _as_response(request):
@@ -105,19 +105,19 @@ async def cancel_response(request: Request) -> Response:
     return _shown((task, None))
 
 
-async def list_input_items(request: Request) -> Response:
+async def list_input_items(request: Request) -> Answer:
     """`GET /v1/responses/{id}/input_items`: refused, for what was sent is not kept."""
     caller = await caller_of(request)
     with _as_response(request):
-        await services(request).engine.find(_task_id(request), caller)
+        await request.services.engine.find(_task_id(request), caller)
     raise NotFound("The input of a response is not kept: the client that sent it has it.", param="input_items")
 
 
 class EventSink(sse.ResponseSink):
     """Events in place of chunks, on the caller's own connection."""
 
-    def __init__(self, send: Send, asked: Asked) -> None:
-        super().__init__(send)
+    def __init__(self, request: Request, send: Send, asked: Asked) -> None:
+        super().__init__(request, send)
         self._asked = asked
         self._translator: Translator | None = None
 
@@ -128,7 +128,7 @@ class EventSink(sse.ResponseSink):
             events += translator.feed(chunk)
         await self.write(_lines(events))
 
-    def refusal(self, error: ReynardError) -> Response:
+    def refusal(self, error: ReynardError) -> Answer:
         """See `ResponseSink`."""
         return super().refusal(requests.in_words(error, self._asked.places))
 
@@ -148,13 +148,13 @@ class EventSink(sse.ResponseSink):
 
 async def _answer(
     request: Request, submission: Submission, caller: Key, asked: Asked, repeat: Repeat | None
-) -> Response:
+) -> Responder:
     if asked.streams:
-        return SyncStream(request, submission, caller, repeat, lambda send: EventSink(send, asked))
+        return SyncStream(submission, caller, repeat, lambda request, send: EventSink(request, send, asked))
     told = Told()
     try:
-        async with while_present(request):
-            completion = await services(request).engine.calls.complete(submission, caller, told, repeat)
+        with WhilePresent(request):
+            completion = await request.services.engine.calls.complete(submission, caller, told, repeat)
     except ReynardError as error:
         failed = response_of(requests.in_words(error, asked.places))
         failed.headers.update(told.headers())
@@ -162,12 +162,12 @@ async def _answer(
     headers = told.headers()
     frame = stream.frame_of(completion, headers["x-task-id"], asked.known)
     body = msgspec.json.encode(Translator(frame).whole(completion))
-    return Response(body, headers=headers, media_type=JSON)
+    return Answer(body, headers=headers)
 
 
-async def _subscribe(request: Request, task: Task, after: int | None) -> Response:
+async def _subscribe(request: Request, task: Task, after: int | None) -> Responder:
     """The events of a durable task behind number `after`, translated from its first chunk on."""
-    engine = services(request).engine
+    engine = request.services.engine
     replay = _Replay(Translator(_frame(task)), after)
     begun, count, ended = replay.opening(), 0, False
     while True:
@@ -178,7 +178,7 @@ async def _subscribe(request: Request, task: Task, after: int | None) -> Respons
             break
         await asyncio.sleep(0)  # a long log is translated a batch at a time; others have their turn in between
     replay.check()
-    return Subscription(request, engine, task.id, count, begun, 0, ended, replay.events, replay.failure)
+    return Subscription(engine, task.id, count, begun, 0, ended, replay.events, replay.failure)
 
 
 class _Replay:
@@ -246,7 +246,7 @@ def _ending(translator: Translator, error: ReynardError | None) -> list[Event]:
             return translator.fail(answer.failure(error.code, error.message))
 
 
-def _shown(found: Found) -> Response:
+def _shown(found: Found) -> Answer:
     """A task as a Response object."""
     task, result = found
     frame = _frame(task)
@@ -259,13 +259,13 @@ def _shown(found: Found) -> Response:
     else:
         error = None if task.error is None else answer.failure(task.error.code, task.error.message)
         shown = frame.show(SHOWN[shown_status(task)], error=error)
-    return Response(msgspec.json.encode(shown), headers={"x-task-id": task.id}, media_type=JSON)
+    return Answer(msgspec.json.encode(shown), headers={"x-task-id": task.id})
 
 
-def _submitted(ticket: Ticket) -> Response:
+def _submitted(ticket: Ticket) -> Answer:
     """A response in the background as it begins; the same for one that is repeated later (`views.submitted`)."""
     shown = _frame(ticket.task).show("queued")
-    return Response(msgspec.json.encode(shown), headers=headers_of(ticket), media_type=JSON)
+    return Answer(msgspec.json.encode(shown), headers=headers_of(ticket))
 
 
 def _frame(task: Task) -> Frame:

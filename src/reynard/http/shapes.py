@@ -1,16 +1,13 @@
 """Errors in the shape of the API that a client speaks: those of Anthropic's paths are Anthropic's."""
 
-from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
-from reynard.http.errors import ErrorBody, ErrorEnvelope, Refusal
-
-Handler = Callable[[Request, Exception], Awaitable[Response]]
+from reynard.http.answers import Answer
+from reynard.http.errors import ErrorBody, ErrorEnvelope
+from reynard.http.request import Request
 
 TYPE_OF_STATUS: Final[dict[int, str]] = {
     401: "authentication_error",
@@ -29,7 +26,7 @@ TYPE_OF_STATUS: Final[dict[int, str]] = {
 
 PATHS: Final = "/v1/messages"
 SHARED_PATHS: Final = "/v1/models"
-VERSION: Final = "anthropic-version"
+VERSION: Final = b"anthropic-version"
 """A header that every client of Anthropic sends: on paths that two APIs have, it tells which is spoken."""
 
 _envelopes = msgspec.json.Decoder(ErrorEnvelope)
@@ -45,48 +42,31 @@ class AnthropicError(Struct, kw_only=True, omit_defaults=True):
 
 def speaks_anthropic(request: Request) -> bool:
     """Whether the answer is to be in Anthropic's shape."""
-    path = request.url.path
+    path = request.path
     if _is_under(path, SHARED_PATHS):
-        return VERSION in request.headers
+        return request.raw_header(VERSION) is not None
     return _is_under(path, PATHS)
-
-
-def request_id_of(request: Request) -> str | None:
-    """The id that the answer has in `x-request-id`."""
-    found: str | None = getattr(request.state, "request_id", None)
-    return found
 
 
 def error_of(status: int, body: ErrorBody, request: Request) -> AnthropicError:
     """An error, in Anthropic's words."""
     kind = TYPE_OF_STATUS.get(status, "invalid_request_error")
     said = ErrorBody(body.message, kind, body.code, body.param)
-    return AnthropicError(error=said, request_id=request_id_of(request))
+    return AnthropicError(error=said, request_id=request.id.decode())
 
 
-def shaped(request: Request, response: Response) -> Response:
+def shaped(request: Request, answer: Answer) -> Answer:
     """An error response, as the client's own API has it."""
-    if not speaks_anthropic(request):
-        return response
-    error = error_of(response.status_code, _envelopes.decode(bytes(response.body)).error, request)
-    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    said = Response(msgspec.json.encode(error), response.status_code, headers | own_headers(request))
-    return Refusal(response.error, said) if isinstance(response, Refusal) else said
+    if speaks_anthropic(request):
+        error = error_of(answer.status, _envelopes.decode(answer.body).error, request)
+        answer.body = msgspec.json.encode(error)
+        answer.headers |= own_headers(request)
+    return answer
 
 
 def own_headers(request: Request) -> dict[str, str]:
     """The name under which Anthropic's SDKs look for the id of a request."""
-    request_id = request_id_of(request)
-    return {} if request_id is None else {"request-id": request_id}
-
-
-def in_shape(handler: Handler) -> Handler:
-    """An exception handler whose answers are `shaped`."""
-
-    async def handle(request: Request, error: Exception) -> Response:
-        return shaped(request, await handler(request, error))
-
-    return handle
+    return {"request-id": request.id.decode()}
 
 
 def _is_under(path: str, root: str) -> bool:

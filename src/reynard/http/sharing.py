@@ -4,12 +4,10 @@ below it, where connections are refused before there is a request."""
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
-from starlette.types import ASGIApp
-
+from reynard.http.answers import Answer
+from reynard.http.asgi import RawHeaders
 from reynard.http.errors import INVALID, ErrorBody, answer
+from reynard.http.request import Request
 
 EVERYONE: Final = "*"
 METHODS: Final = ("GET", "POST", "DELETE", "OPTIONS")
@@ -34,6 +32,15 @@ EXPOSED: Final = [
     "etag",
     "link",
 ]
+ASKED: Final = {
+    "vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
+    "Access-Control-Request-Private-Network",
+    "access-control-allow-methods": ", ".join(METHODS),
+    "access-control-max-age": str(REMEMBERED_S),
+}
+UNASKED: Final[RawHeaders] = [(b"vary", b"Origin")]
+NAMED: Final[RawHeaders] = [(b"access-control-expose-headers", ", ".join(EXPOSED).encode()), *UNASKED]
+OPEN: Final[RawHeaders] = [(b"access-control-allow-origin", b"*"), *NAMED]
 PREFLIGHT: Final = (
     "HTTP/1.1 204 No Content\r\nconnection: close\r\naccess-control-allow-origin: *\r\n"
     f"access-control-allow-methods: {', '.join(METHODS)}\r\n"
@@ -42,27 +49,53 @@ PREFLIGHT: Final = (
 """Where nothing but an error will follow: so it is not to be remembered."""
 
 
-class Shared(CORSMiddleware):
-    """Starlette's, with its refusals in our shape."""
+class Shared:
+    """What answers tell browsers."""
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
-        super().__init__(
-            app,
-            allow_origins=origins,
-            allow_methods=METHODS,
-            allow_headers=[EVERYONE],
-            expose_headers=EXPOSED,
-            max_age=REMEMBERED_S,
-        )
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._origins = frozenset(origin.encode("latin-1") for origin in origins)
+        self._is_open = EVERYONE in origins
 
-    def preflight_response(self, request_headers: Headers) -> Response:
-        """See Starlette."""
-        response = super().preflight_response(request_headers)
-        if response.status_code == 200:
-            return response
-        message = f"{bytes(response.body).decode()}: `server.cors_origins` says which web pages may call."
-        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        return answer(response.status_code, ErrorBody(message, INVALID, "cors_refused"), headers)
+    def share(self, request: Request) -> None:
+        """The headers that let the page that asks read the answer, whatever that will be."""
+        origin = request.raw_header(b"origin")
+        if origin is None:
+            request.share(UNASKED)
+        elif self._is_open:
+            request.share(OPEN)
+        elif origin in self._origins:
+            request.share([(b"access-control-allow-origin", origin), *NAMED])
+        else:
+            request.share(NAMED)
+
+    def preflight(self, request: Request) -> Answer | None:
+        """The answer to a browser that asks for leave; None for any other request."""
+        if request.method != "OPTIONS":
+            return None
+        origin, method = request.raw_header(b"origin"), request.header(b"access-control-request-method")
+        if origin is None or method is None:
+            return None
+        headers = dict(ASKED)
+        named = request.header(b"access-control-request-headers")
+        if named is not None:
+            headers["access-control-allow-headers"] = named
+        if self._is_open:
+            headers["access-control-allow-origin"] = EVERYONE
+        elif origin in self._origins:
+            headers["access-control-allow-origin"] = origin.decode("latin-1")
+        refused = [
+            what
+            for what, is_refused in (
+                ("origin", not self._is_open and origin not in self._origins),
+                ("method", method not in METHODS),
+                ("private-network", request.raw_header(b"access-control-request-private-network") is not None),
+            )
+            if is_refused
+        ]
+        if not refused:
+            return Answer(b"OK", "text/plain; charset=utf-8", headers=headers)
+        message = f"Disallowed CORS {', '.join(refused)}: `server.cors_origins` says which web pages may call."
+        return answer(400, ErrorBody(message, INVALID, "cors_refused"), headers)
 
 
 def raw_headers(origins: Sequence[str]) -> bytes:

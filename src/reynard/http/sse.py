@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
-from starlette.responses import Response
-from starlette.types import Send
 
 from reynard.core.errors import ReynardError
 from reynard.engine.calls import Ticket
+from reynard.http.answers import Answer, raw
+from reynard.http.asgi import Send
 from reynard.http.errors import ErrorEnvelope, body_of, response_of
+from reynard.http.request import Request
 from reynard.http.requests import headers_of
 from reynard.ports.chunks import Batch, StreamEnd
 
@@ -66,7 +67,8 @@ class ResponseSink:
     client, and with it the upstream: there is no buffer to bound.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, request: Request, send: Send) -> None:
+        self._request = request
         self._send = send
         self._more_headers: dict[str, str] = {}
         self.ticket: Ticket | None = None
@@ -98,11 +100,10 @@ class ResponseSink:
         """Bytes as they are."""
         if not self.started:
             self.started = True
-            own = [(name.encode(), value.encode()) for name, value in self.headers.items()]
-            await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS + own})
+            await self._send(self._request.start(200, HEADERS + raw(self.headers)))
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
-    def refusal(self, error: ReynardError) -> Response:
+    def refusal(self, error: ReynardError) -> Answer:
         """The answer to a call that failed before its first chunk."""
         response = response_of(error)
         response.headers.update(self.headers)

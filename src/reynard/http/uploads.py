@@ -5,21 +5,20 @@ from typing import Annotated, Final, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
 from reynard.core.decoding import decode
 from reynard.core.errors import UploadStalled
 from reynard.core.files import File
 from reynard.core.keys import Key
 from reynard.engine.files import Offered, too_large
+from reynard.http.answers import Answer
 from reynard.http.base64_upload import Base64Upload, Name
 from reynard.http.bodies import Incoming
 from reynard.http.multipart import MultipartUpload
-from reynard.http.presence import while_present
-from reynard.http.requests import announced_bytes, caller_of, check_json, check_plain, json_body, services
+from reynard.http.presence import WhilePresent
+from reynard.http.request import Request
+from reynard.http.requests import announced_bytes, caller_of, check_json, check_plain, json_body
 
-JSON: Final = "application/json"
 OVERHEAD_BYTES: Final = 65_536
 LARGEST_URL_BODY: Final = 131_072  # an address of 8,192 characters, each escaped as JSON may
 
@@ -61,40 +60,40 @@ class Form(Protocol):
 _url_forms = msgspec.json.Decoder(UrlForm)
 
 
-async def upload_stream(request: Request) -> Response:
+async def upload_stream(request: Request) -> Answer:
     """A multipart form."""
     caller = await caller_of(request)
-    form = MultipartUpload(request.headers.get("content-type", ""))
-    return await _taken(request, form, caller, services(request).engine.files.limits.max_bytes + OVERHEAD_BYTES)
+    form = MultipartUpload(request.header(b"content-type", ""))
+    return await _taken(request, form, caller, request.services.engine.files.limits.max_bytes + OVERHEAD_BYTES)
 
 
-async def upload_base64(request: Request) -> Response:
+async def upload_base64(request: Request) -> Answer:
     """JSON with the file in base64; its escapes may make it longer than it need be."""
     caller = await caller_of(request)
     check_json(request)
-    most = 2 * services(request).engine.files.limits.max_bytes + OVERHEAD_BYTES
+    most = 2 * request.services.engine.files.limits.max_bytes + OVERHEAD_BYTES
     return await _taken(request, Base64Upload(), caller, most)
 
 
-async def upload_url(request: Request) -> Response:
+async def upload_url(request: Request) -> Answer:
     """The gateway fetches the file; a client that goes away ends that."""
     caller = await caller_of(request)
     form = decode(_url_forms, await json_body(request, LARGEST_URL_BODY))
     offered = Offered(param="url", name=form.file_name, cleanup=form.auto_cleanup)
-    async with while_present(request):
-        file = await services(request).engine.files.upload_url(form.url, offered, caller)
+    with WhilePresent(request):
+        file = await request.services.engine.files.upload_url(form.url, offered, caller)
     return _answer(request, file)
 
 
 def view(request: Request, file: File) -> FileView:
     """The five documented keys."""
-    url = services(request).engine.files.url(file)
+    url = request.services.engine.files.url(file)
     return FileView(id=file.id, filename=file.name, url=url, size=file.size, created=int(file.created))
 
 
-async def _taken(request: Request, form: Form, caller: Key, most: int) -> Response:
+async def _taken(request: Request, form: Form, caller: Key, most: int) -> Answer:
     check_plain(request)
-    files = services(request).engine.files
+    files = request.services.engine.files
     announced = announced_bytes(request)
     if announced is not None and announced > most:
         raise too_large(files.limits.max_bytes)
@@ -103,17 +102,17 @@ async def _taken(request: Request, form: Form, caller: Key, most: int) -> Respon
 
 async def _parts(request: Request, form: Form, most: int) -> AsyncGenerator[bytes, None]:
     """The file's bytes, asked for one message after the other: the client is read no faster than they are kept."""
-    incoming = Incoming(request, UploadStalled)
+    incoming = Incoming(request.receive, UploadStalled)
     size, more = 0, True
     while more:
         body, more = await incoming.next()
         size += len(body)
         if size > most:
-            raise too_large(services(request).engine.files.limits.max_bytes)
+            raise too_large(request.services.engine.files.limits.max_bytes)
         if part := form.feed(body):
             yield part
     form.finish()
 
 
-def _answer(request: Request, file: File) -> Response:
-    return Response(msgspec.json.encode(view(request, file)), media_type=JSON)
+def _answer(request: Request, file: File) -> Answer:
+    return Answer(msgspec.json.encode(view(request, file)))

@@ -3,16 +3,17 @@
 import csv
 import io
 from typing import Any, Final, Literal, get_args
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
 from reynard.core.errors import InvalidParam
 from reynard.core.ledger import Credits, in_credits, shown
 from reynard.http import days
-from reynard.http.requests import caller_of, number, services
+from reynard.http.answers import Answer
+from reynard.http.request import Request
+from reynard.http.requests import caller_of, number
 from reynard.ports.store import UsageField, UsageFilter, UsagePage, UsageRow
 
 FIELDS: Final[tuple[UsageField, ...]] = get_args(UsageField)
@@ -57,24 +58,29 @@ class UsageReport(Struct, kw_only=True):
     has_more: bool
 
 
-async def read_usage(request: Request) -> Response:
+async def read_usage(request: Request) -> Answer:
     """The caller's own; an admin key sees all keys, or the one in `key`."""
     caller = await caller_of(request)
     wanted = _wanted(request)
     as_csv = _is_csv(request)
-    page = await services(request).engine.accounts.usage(wanted, caller)
+    page = await request.services.engine.accounts.usage(wanted, caller)
     if not as_csv:
         items = [_item(row) for row in page.rows]
         view = UsageReport(data=items, total=UsageTotal(**_figures(page.total)), has_more=page.has_more)
-        return Response(msgspec.json.encode(view), media_type="application/json")
+        return Answer(msgspec.json.encode(view))
     headers = {
         "content-disposition": f'attachment; filename="usage-{wanted.first}-{wanted.last}.csv"',
         "x-content-type-options": "nosniff",
     }
     if page.has_more:
-        following = request.url.include_query_params(page=wanted.page + 1)
-        headers["link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return Response(table(page, wanted), headers=headers, media_type="text/csv; charset=utf-8")
+        headers["link"] = f'<{request.path}?{_following(request, wanted.page + 1)}>; rel="next"'
+    return Answer(table(page, wanted).encode(), "text/csv; charset=utf-8", headers=headers)
+
+
+def _following(request: Request, page: int) -> str:
+    """The query of another page."""
+    asked = parse_qsl(request.query.decode("latin-1"), keep_blank_values=True)
+    return urlencode([*((name, value) for name, value in asked if name != "page"), ("page", page)])
 
 
 def table(page: UsagePage, wanted: UsageFilter) -> str:
@@ -121,7 +127,7 @@ def _by(request: Request) -> frozenset[UsageField]:
 
 
 def _is_csv(request: Request) -> bool:
-    accepted = "csv" if "text/csv" in request.headers.get("accept", "").lower() else "json"
+    accepted = "csv" if "text/csv" in request.header(b"accept", "").lower() else "json"
     wanted = request.query_params.get("format", accepted)
     if wanted not in FORMATS:
         raise InvalidParam(f"`format` must be one of {', '.join(FORMATS)}.", param="format")

@@ -4,16 +4,15 @@ from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
-from starlette.responses import Response
 
 from reynard.core.errors import InvalidParam
 from reynard.core.webhooks import Delivery, State, Try
 from reynard.engine.webhooks import Secret
-from reynard.http.requests import caller_of, number, services
+from reynard.http.answers import Answer
+from reynard.http.request import Request
+from reynard.http.requests import caller_of, number
 from reynard.ports.store import DeliveryFilter
 
-JSON = "application/json"
 MOST_LISTED = 100
 
 
@@ -67,7 +66,7 @@ class SecretList(Struct, kw_only=True):
     data: list[SecretView]
 
 
-async def list_deliveries(request: Request) -> Response:
+async def list_deliveries(request: Request) -> Answer:
     """The caller's own, newest first."""
     caller = await caller_of(request)
     query = request.query_params
@@ -81,35 +80,35 @@ async def list_deliveries(request: Request) -> Response:
         after=query.get("after"),
         limit=number(request, "limit", 20, least=1, most=MOST_LISTED, whole=True),
     )
-    found = await services(request).engine.webhooks.page(wanted)
+    found = await request.services.engine.webhooks.page(wanted)
     page = DeliveryList(data=[DeliveryView(**_shown(one)) for one in found.deliveries], has_more=found.has_more)
-    return Response(msgspec.json.encode(page), media_type=JSON)
+    return Answer(msgspec.json.encode(page))
 
 
-async def get_delivery(request: Request) -> Response:
+async def get_delivery(request: Request) -> Answer:
     """One of the caller's own, with what was tried."""
     caller = await caller_of(request)
-    found, tries = await services(request).engine.webhooks.find(request.path_params["delivery_id"], caller)
-    return Response(msgspec.json.encode(details(found, tries)), media_type=JSON)
+    found, tries = await request.services.engine.webhooks.find(request.path_params["delivery_id"], caller)
+    return Answer(msgspec.json.encode(details(found, tries)))
 
 
-async def redeliver(request: Request) -> Response:
+async def redeliver(request: Request) -> Answer:
     """Due at once, under the same id."""
     caller = await caller_of(request)
-    found = await services(request).engine.webhooks.redeliver(request.path_params["delivery_id"], caller)
-    return Response(msgspec.json.encode(DeliveryView(**_shown(found))), media_type=JSON)
+    found = await request.services.engine.webhooks.redeliver(request.path_params["delivery_id"], caller)
+    return Answer(msgspec.json.encode(DeliveryView(**_shown(found))))
 
 
-async def get_secret(request: Request) -> Response:
+async def get_secret(request: Request) -> Answer:
     """What the caller verifies with."""
     caller = await caller_of(request)
-    return _secrets(services(request).engine.webhooks.secrets(caller))
+    return _secrets(request.services.engine.webhooks.secrets(caller))
 
 
-async def rotate_secret(request: Request) -> Response:
+async def rotate_secret(request: Request) -> Answer:
     """A new one; the one before signs as well for a day."""
     caller = await caller_of(request)
-    return _secrets(await services(request).engine.webhooks.rotate(caller))
+    return _secrets(await request.services.engine.webhooks.rotate(caller))
 
 
 def details(delivery: Delivery, tries: list[Try]) -> DeliveryDetails:
@@ -125,6 +124,6 @@ def _shown(delivery: Delivery) -> dict[str, Any]:
     return {**fields, "due": delivery.due if delivery.state == "pending" else None}
 
 
-def _secrets(found: list[Secret]) -> Response:
+def _secrets(found: list[Secret]) -> Answer:
     page = SecretList(data=[SecretView(secret=one.secret, expires=one.expires) for one in found])
-    return Response(msgspec.json.encode(page), headers={"cache-control": "no-store"}, media_type=JSON)
+    return Answer(msgspec.json.encode(page), headers={"cache-control": "no-store"})

@@ -134,10 +134,16 @@ class HTTPTransport:
         return HTTPResponse(response)
 
     def _map(self, request: WireRequest, own: Mapping[str, str]) -> wreq.HeaderMap:
-        """What goes along, as wreq has it: the same from request to request, but for a token that was renewed."""
+        """What goes along, as wreq has it: the same from request to request, but for a token that was renewed.
+
+        Raises `ConnectFailed`.
+        """
         last = self._headers.get(request.key)
         if last is None or last.asked != request.headers or last.own != own:
-            made = wreq.HeaderMap({**JSON, **request.headers, **own})
+            wanted = {**JSON, **request.headers, **own}
+            made = wreq.HeaderMap(wanted)
+            if len(made) < len(wanted):  # wreq leaves out what is no header, without a word
+                raise ConnectFailed("the channel's key has a character that no header may have")
             last = self._headers[request.key] = _Headers(dict(request.headers), dict(own), made)
         return last.made
 

@@ -42,7 +42,7 @@ OWN: Final = frozenset(
         "max_completion_tokens",
     }
 )
-PASSED: Final = tuple(field for field in Generation.__struct_fields__ if field not in OWN)
+PASSED: Final = frozenset(Generation.__struct_fields__) - OWN
 """Parameters that go through under their own name."""
 
 PATH: Final = "/chat/completions"
@@ -67,8 +67,11 @@ class OpenAICodec:
         """The first parameter of the request that the channel has no word for."""
         quirks = channel.quirks
         lacking = channel.carried(generation.model).unsupported
-        fields = (*quirks.unsupported, *lacking, *reasoning.wordless(quirks))
-        return next((field for field in fields if getattr(generation, field, None) is not None), None)
+        for fields in (quirks.unsupported, lacking, reasoning.wordless(quirks)):
+            for field in fields:
+                if getattr(generation, field, None) is not None:
+                    return field
+        return None
 
     def intake(self, channel: Channel) -> Intake:
         """Images by their address, unless the channel's quirks say otherwise; everything else as bytes."""
@@ -85,11 +88,10 @@ class OpenAICodec:
         body: dict[str, Any] = {
             "model": model,
             "messages": messages(generation.messages, quirks, media),
+            **_said(generation),
         }
-        for field in PASSED:
-            value = getattr(generation, field)
-            if value is not None:
-                body[quirks.seed if field == "seed" else field] = value
+        if quirks.seed != "seed" and generation.seed is not None:
+            body[quirks.seed] = body.pop("seed")
         if generation.tools:
             body["tools"] = tools(generation.tools, quirks)
         if generation.output_limit is not None:
@@ -265,6 +267,13 @@ def _counted(usage: Any) -> Usage | None:
         prompt_tokens_details=mapping(told.get("prompt_tokens_details")) or None,
         completion_tokens_details=mapping(told.get("completion_tokens_details")) or None,
     )
+
+
+def _said(generation: Generation) -> dict[str, Any]:
+    """The parameters that were said, of forty: msgspec tells them apart many times faster than a loop does."""
+    small = msgspec.structs.replace(generation, messages=(), tools=generation.tools and ())
+    said: dict[str, Any] = msgspec.to_builtins(small)
+    return {field: value for field, value in said.items() if field in PASSED}
 
 
 def _stream_options(generation: Generation) -> dict[str, bool]:

@@ -111,16 +111,22 @@ SELECT fingerprint, task_id, created FROM idempotency WHERE key_id = ? AND name 
 INSERT OR REPLACE INTO idempotency (key_id, name, fingerprint, task_id, created) VALUES (?, ?, ?, ?, ?);
 
 -- name: post_entry
-INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note) VALUES (?, ?, ?, ?, ?, ?, ?);
+-- What is `tallied` moves the account at the end of the transaction (`move_account`).
+INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note, tallied) VALUES (?, ?, ?, ?, ?, ?, ?, 1);
+
+-- name: move_account
+INSERT INTO accounts (key_id, balance, reserved, used) VALUES (?, ?, ?, ?)
+ON CONFLICT (key_id) DO UPDATE
+   SET balance = balance + excluded.balance, reserved = reserved + excluded.reserved, used = used + excluded.used;
 
 -- name: account
 SELECT balance, reserved, used FROM accounts WHERE key_id = ?;
 
 -- name: add_usage
 INSERT INTO usage (day, key_id, model, tasks, completed, prompt_tokens, completion_tokens, cost)
-VALUES (?, ?, ?, 1, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (day, key_id, model) DO UPDATE
-   SET tasks = tasks + 1, completed = completed + excluded.completed, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+   SET tasks = tasks + excluded.tasks, completed = completed + excluded.completed, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
        completion_tokens = completion_tokens + excluded.completion_tokens, cost = cost + excluded.cost;
 
 -- name: insert_delivery

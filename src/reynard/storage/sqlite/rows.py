@@ -7,6 +7,7 @@ from typing import Any
 
 from reynard.core.errors import StoreUnavailable
 from reynard.storage.sqlite.readers import Readers
+from reynard.storage.sqlite.tally import Tally
 from reynard.storage.sqlite.writer import Writer
 
 Row = tuple[Any, ...]
@@ -19,6 +20,7 @@ class Rows:
     _path: Path
     _sql: Mapping[str, str]
     _writer: Writer
+    _tally: Tally
     _reading: sqlite3.Connection
     _readers: Readers
 
@@ -26,15 +28,19 @@ class Rows:
         try:
             yield from self._reading.execute(self._sql[name], parameters)
         except sqlite3.OperationalError as error:
-            raise StoreUnavailable("The store cannot be read now. Try again in a moment.") from error
+            raise _unreadable() from error
 
     def _one(self, name: str, parameters: Any) -> Row | None:
-        return next(self._rows(name, parameters), None)
-
-    def _value(self, name: str) -> Any:
-        """The one value of a statement that always has a row."""
-        return next(self._rows(name, ()))[0]
+        try:
+            row: Row | None = self._reading.execute(self._sql[name], parameters).fetchone()
+        except sqlite3.OperationalError as error:
+            raise _unreadable() from error
+        return row
 
     async def _listed(self, key_id: str, sql: str, parameters: Any) -> list[Row]:
         """The rows of a list, for a key; "" stands for the operator."""
         return await self._readers.run(key_id, lambda connection: connection.execute(sql, parameters).fetchall())
+
+
+def _unreadable() -> StoreUnavailable:
+    return StoreUnavailable("The store cannot be read now. Try again in a moment.")

@@ -1,4 +1,4 @@
--- The whole schema, version 3 (PRAGMA user_version): what the migrations come to.
+-- The whole schema, version 4 (PRAGMA user_version): what the migrations come to.
 
 CREATE TABLE tasks (
     seq        INTEGER PRIMARY KEY,            -- in order of arrival: what lists page by
@@ -101,11 +101,11 @@ CREATE TABLE ledger (                          -- append-only; `carry` stands fo
     amount  INTEGER NOT NULL,                  -- what moves the balance
     cost    INTEGER NOT NULL,                  -- what a settlement keeps of a hold
     at      REAL NOT NULL,
-    note    TEXT NOT NULL
+    note    TEXT NOT NULL,
+    tallied INTEGER NOT NULL DEFAULT 0         -- whether its writer moves the account
 ) STRICT;
 
-CREATE UNIQUE INDEX ledger_once ON ledger (task_id, kind) WHERE task_id IS NOT NULL;
-CREATE UNIQUE INDEX ledger_ends ON ledger (task_id) WHERE kind IN ('settlement', 'refund');
+CREATE UNIQUE INDEX ledger_once ON ledger (task_id, kind = 'hold') WHERE task_id IS NOT NULL;    -- a hold, and an end
 CREATE INDEX ledger_of_key ON ledger (key_id, seq);
 
 CREATE TABLE accounts (                        -- of each key, so that a balance is read and not added up
@@ -115,7 +115,7 @@ CREATE TABLE accounts (                        -- of each key, so that a balance
     used     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER ledger_moves AFTER INSERT ON ledger WHEN NEW.kind <> 'carry' BEGIN
+CREATE TRIGGER ledger_moves AFTER INSERT ON ledger WHEN NEW.kind <> 'carry' AND NOT NEW.tallied BEGIN
     INSERT INTO accounts (key_id, balance, reserved, used)
     VALUES (NEW.key_id, NEW.amount, iif(NEW.kind = 'grant', 0, -NEW.amount - NEW.cost), NEW.cost)
     ON CONFLICT (key_id) DO UPDATE

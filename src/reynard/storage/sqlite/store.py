@@ -16,13 +16,13 @@ from reynard.storage.sqlite.accounts import AccountRows
 from reynard.storage.sqlite.chunks import StreamRows
 from reynard.storage.sqlite.deliveries import DeliveryRows
 from reynard.storage.sqlite.files import FileRows
-from reynard.storage.sqlite.ledger import LedgerRows
 from reynard.storage.sqlite.readers import Readers
 from reynard.storage.sqlite.retention import RetentionRows
+from reynard.storage.sqlite.tally import Tally
 from reynard.storage.sqlite.tasks import TaskRows
 from reynard.storage.sqlite.writer import Writer
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 BUSY_TIMEOUT_S: Final = 5.0  # of a command beside a busy gateway, which has the lock most of the time
 READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; whatever does must not stop the event loop
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
@@ -36,14 +36,15 @@ class SchemaTooNew(RuntimeError):
     """The file was written by a later version of this program."""
 
 
-class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows, DeliveryRows, StreamRows, RetentionRows):
+class SQLiteStore(TaskRows, AccountRows, FileRows, DeliveryRows, StreamRows, RetentionRows):
     """WAL, synchronous=FULL: what was answered survives the machine's loss of power."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self._sql = queries.load()
         writing = _connect(path, busy_timeout_s)
         _create(writing)
-        self._writer = Writer(writing, busy_timeout_s)
+        self._tally = Tally(self._sql)
+        self._writer = Writer(writing, busy_timeout_s, self._tally)
         self._reading = _connect(path, min(busy_timeout_s, READ_TIMEOUT_S))
         self._reading.execute("PRAGMA query_only = ON")
         self._path = path
@@ -121,7 +122,8 @@ class SQLiteStore(TaskRows, LedgerRows, AccountRows, FileRows, DeliveryRows, Str
 
     def keys_epoch(self) -> int:
         """See the port."""
-        return int(self._value("keys_epoch"))
+        row = self._one("keys_epoch", ())
+        return 0 if row is None else int(row[0])
 
 
 def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:

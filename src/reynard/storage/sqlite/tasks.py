@@ -14,8 +14,8 @@ from reynard.core.task import NO_TERMS, Attempt, Bill, Status, Task, TaskError, 
 from reynard.core.webhooks import delivery_of
 from reynard.ports.store import TaskFilter, TaskPage
 from reynard.storage.sqlite import lists
-from reynard.storage.sqlite.ledger import add_usage, check_funds, post
-from reynard.storage.sqlite.rows import Row, Rows
+from reynard.storage.sqlite.ledger import LedgerRows
+from reynard.storage.sqlite.rows import Row
 
 MOST_LISTED_BYTES: Final = 8_000_000
 RESULT: Final = 19
@@ -29,7 +29,7 @@ _bills = msgspec.json.Decoder(Bill)
 _attempts = msgspec.json.Decoder(list[Attempt])
 
 
-class TaskRows(Rows):
+class TaskRows(LedgerRows):
     """`ports.store.Tasks`."""
 
     async def insert(
@@ -59,15 +59,15 @@ class TaskRows(Rows):
 
         def insert(connection: sqlite3.Connection) -> None:
             if limited:
-                check_funds(connection, self._sql, task, spared)
+                self._check_funds(connection, task, spared)
             if repeat is not None:
                 self._known_by(connection, repeat, task)
             connection.execute(self._sql["insert_task"], row)
-            post(connection, self._sql, at_start(task))
+            self._post(connection, at_start(task))
             if task.is_ended:
                 self._end(connection, task)
 
-        await self._writer.run(insert)
+        await self._writer.run(insert, _size(row))
 
     async def save(self, task: Task, result: bytes | None = None, attempts: Sequence[Attempt] = ()) -> bool:
         """See the port."""
@@ -77,7 +77,7 @@ class TaskRows(Rows):
                 *(task.id, task.version - 1),
             )
             sql = self._sql["save_task"]
-            return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
+            return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount, 0) == 1
         row = (
             *(task.status.value, task.attempt, task.version, task.started, task.ended, _json(task.error)),
             *(result, _json(task.bill), _listed(attempts), _agreed(task.terms), task.id, task.version - 1),
@@ -89,12 +89,12 @@ class TaskRows(Rows):
             self._end(connection, task)
             return True
 
-        return await self._writer.run(end)
+        return await self._writer.run(end, _size(row))
 
     def _end(self, connection: sqlite3.Connection, task: Task) -> None:
         """What comes with an end, in the transaction that is open. The version was ours: it comes once."""
-        post(connection, self._sql, at_end(task))
-        add_usage(connection, self._sql, task)
+        self._post(connection, at_end(task))
+        self._tally.end(task)
         delivery = delivery_of(task)
         if delivery is not None:
             connection.execute(self._sql["insert_delivery"], msgspec.structs.astuple(delivery))
@@ -164,6 +164,10 @@ class TaskRows(Rows):
     async def unfinished(self) -> Mapping[str, int]:
         """See the port."""
         return dict(self._rows("unfinished", ()))
+
+
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row if type(value) is bytes)
 
 
 def _page(rows: Iterable[Row], limit: int) -> TaskPage:

@@ -1,40 +1,66 @@
 """Group commit: what is asked for while one transaction commits goes into the next, as one.
 
-A commit costs an fsync (0.14 ms on the disk the design was measured on) whether it holds one row or a hundred.
+A commit costs an fsync, and some 0.2 ms of CPU, whether it holds one row or a hundred. Statements of microseconds run
+where they are asked, on the event loop: on a thread each of them would hand the interpreter's lock to and fro. What
+waits for the disk, or may take its time, runs on a thread.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from queue import SimpleQueue
+from threading import Thread
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from reynard.core.errors import StoreUnavailable
 from reynard.ports.telemetry import UNOBSERVED, Observer
+from reynard.storage.sqlite.tally import Tally
+from reynard.storage.sqlite.transaction import Operation, Transaction
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], Any]
 
 MOST_WAITING: Final = 20_000
-MOST_IN_COMMIT: Final = 1_000
-HURRIED_S: Final = 0.05
+MOST_IN_COMMIT: Final = 200
+GATHER_S: Final = 0.002
+"""From the start of a transaction that held several operations to the start of the next."""
+MOST_INLINE_BYTES: Final = 256_000  # some 0.3 ms of the loop
+UNKNOWN: Final = MOST_INLINE_BYTES + 1
+"""The size of an operation that may take its time."""
+
+
+class _Asked(NamedTuple):
+    operation: Operation
+    size: int
+    future: asyncio.Future[Any]
+
+
+class _Work(NamedTuple):
+    """For the thread: a transaction that is open, with its operations' results, or one that is to be made there."""
+
+    loop: asyncio.AbstractEventLoop
+    batch: list[_Asked]
+    results: list[Any] | None
 
 
 class Writer:
-    """The one writing connection, on a thread of its own.
+    """The one writing connection, with a thread that waits for it.
 
-    Where somebody else has the lock, a transaction waits for it `busy_timeout_s`; after one has waited in vain, the
-    next ones do not wait that long, until one succeeds: nobody queues for a lock that stays.
+    A lone operation is committed at once. Where transactions hold several, the next one begins when as many wait again,
+    or `GATHER_S` after the last one began.
     """
 
-    def __init__(self, connection: sqlite3.Connection, busy_timeout_s: float) -> None:
+    def __init__(self, connection: sqlite3.Connection, busy_timeout_s: float, tally: Tally) -> None:
         self._connection = connection
-        self._busy_timeout_s = self._waits_s = busy_timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reynard-store")
-        self._waiting: list[tuple[Operation, asyncio.Future[Any]]] = []
-        self._committing = False
+        self._transaction = Transaction(connection, busy_timeout_s, tally)
+        self._waiting: list[_Asked] = []
+        self._under_way = False
+        self._next: asyncio.Handle | None = None  # begins a transaction
+        self._began = 0.0
+        self._held = 0  # operations in the last one
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        self._thread = Thread(target=self._finish_all, name="reynard-store", daemon=True)
+        self._thread.start()
         self.observer: Observer = UNOBSERVED
 
     @property
@@ -42,8 +68,8 @@ class Writer:
         """Operations that are in no transaction yet."""
         return len(self._waiting)
 
-    async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """`operation`'s result, after the commit that holds it.
+    async def run(self, operation: Callable[[sqlite3.Connection], T], size: int = UNKNOWN) -> T:
+        """`operation`'s result, after the commit that holds it; `size`: how many bytes it writes, about.
 
         If an operation fails, it alone does, and leaves nothing; it may be run a second time for that. Raises
         `StoreUnavailable` if nothing could be kept.
@@ -52,113 +78,70 @@ class Writer:
             raise StoreUnavailable("The store has more to write than it can. Try again in a moment.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append((operation, future))
-        if not self._committing:
-            self._committing = True
-            loop.call_soon(self._commit, loop)  # with all that this turn of the loop still asks for
+        self._waiting.append(_Asked(operation, size, future))
+        if not self._under_way:
+            self._plan(loop)
         return await future
 
     async def close(self) -> None:
         """Commits what waits, and ends the thread."""
-        while self._committing:
+        while self._under_way or self._waiting:
             await self.run(lambda _: None)
-        self._thread.shutdown()
+        self._work.put(None)
+        self._thread.join()
         self._connection.close()
 
-    def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch, self._waiting = self._waiting[:MOST_IN_COMMIT], self._waiting[MOST_IN_COMMIT:]
-        work = loop.run_in_executor(self._thread, self._transact, [operation for operation, _ in batch])
-        began = perf_counter()
-        work.add_done_callback(lambda done: self._committed(loop, [future for _, future in batch], done))
-        work.add_done_callback(lambda _: self.observer.committed(len(batch), perf_counter() - began))
+    def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
+        """When the next transaction begins: with all that this turn of the loop still asks for, or later."""
+        if self._next is None:
+            left = self._began + GATHER_S - perf_counter() if self._held > 1 else 0.0
+            if left > 0 and len(self._waiting) < self._held:
+                self._next = loop.call_later(left, self._begin, loop)
+            else:
+                self._next = loop.call_soon(self._begin, loop)
+        elif len(self._waiting) == self._held:
+            self._next.cancel()
+            self._next = loop.call_soon(self._begin, loop)
 
-    def _committed(
-        self, loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[Any]], done: asyncio.Future[list[Any]]
-    ) -> None:
-        if self._waiting:
-            self._commit(loop)
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._next = None
+        self._under_way = True
+        batch, self._waiting = self._waiting[:MOST_IN_COMMIT], self._waiting[MOST_IN_COMMIT:]
+        self._began, self._held = perf_counter(), len(batch)
+        results = None
+        try:
+            if sum(asked.size for asked in batch) <= MOST_INLINE_BYTES:
+                results = self._transaction.open([asked.operation for asked in batch])
+        except Exception as error:  # noqa: BLE001 it is raised where the operations were asked for
+            self._ended(loop, batch, [error] * len(batch))
         else:
-            self._committing = False
-        failure = done.exception()
-        results = [failure] * len(futures) if failure is not None else done.result()
-        for future, result in zip(futures, results, strict=True):
-            if future.done():  # its caller was cancelled
+            self._work.put(_Work(loop, batch, results))
+
+    def _ended(self, loop: asyncio.AbstractEventLoop, batch: list[_Asked], results: list[Any]) -> None:
+        self._under_way = False
+        self.observer.committed(len(batch), perf_counter() - self._began)
+        for asked, result in zip(batch, results, strict=True):
+            if asked.future.done():  # its caller was cancelled
                 continue
             if isinstance(result, BaseException):
-                future.set_exception(result)
+                asked.future.set_exception(result)
             else:
-                future.set_result(result)
+                asked.future.set_result(result)
+        if self._waiting:
+            self._plan(loop)
 
-    def _transact(self, operations: list[Operation]) -> list[Any]:
-        """On the thread. One transaction; what is wrong with one operation is its own result."""
-        connection = self._connection
+    def _finish_all(self) -> None:
+        """On the thread."""
+        while (work := self._work.get()) is not None:
+            results = self._finished(work)
+            work.loop.call_soon_threadsafe(self._ended, work.loop, work.batch, results)
+
+    def _finished(self, work: _Work) -> list[Any]:
         try:
-            try:
-                results = _together(connection, operations, _attempt)
-            except _LeftHalf:
-                _roll_back(connection)
-                results = _together(connection, operations, _attempt_whole)
-        except sqlite3.Error as error:
-            _roll_back(connection)
-            self._wait_for(min(HURRIED_S, self._busy_timeout_s))
-            raise StoreUnavailable(
-                "The store cannot write now. Nothing was accepted; try again in a moment."
-            ) from error
-        except BaseException:
-            _roll_back(connection)
-            raise
-        self._wait_for(self._busy_timeout_s)
+            results = work.results
+            if results is None:
+                results = self._transaction.open_patiently([asked.operation for asked in work.batch])
+            self._transaction.commit()
+        except Exception as error:  # noqa: BLE001 it is raised where the operations were asked for
+            return [error] * len(work.batch)
         return results
-
-    def _wait_for(self, seconds: float) -> None:
-        if seconds != self._waits_s:
-            self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
-            self._waits_s = seconds
-
-
-class _LeftHalf(Exception):
-    """An operation failed after it had written something."""
-
-
-Attempt = Callable[[sqlite3.Connection, Operation], Any]
-
-
-def _together(connection: sqlite3.Connection, operations: list[Operation], attempt: Attempt) -> list[Any]:
-    connection.execute("BEGIN IMMEDIATE")
-    results = [attempt(connection, operation) for operation in operations]
-    connection.execute("COMMIT")
-    return results
-
-
-def _attempt(connection: sqlite3.Connection, operation: Operation) -> Any:
-    before = connection.total_changes
-    try:
-        return operation(connection)
-    except sqlite3.OperationalError:
-        raise  # the store is in trouble, not the operation: nothing of the transaction can be kept
-    except Exception as error:
-        if connection.total_changes != before:
-            raise _LeftHalf from error
-        return error
-
-
-def _attempt_whole(connection: sqlite3.Connection, operation: Operation) -> Any:
-    """With a savepoint, so that what fails leaves nothing. It costs two statements, and is hardly ever needed."""
-    connection.execute("SAVEPOINT whole")
-    try:
-        return operation(connection)
-    except sqlite3.OperationalError:
-        raise
-    except Exception as error:  # noqa: BLE001 it is raised where the operation was asked for
-        connection.execute("ROLLBACK TO whole")
-        return error
-    finally:
-        if connection.in_transaction:
-            connection.execute("RELEASE whole")
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    """Where even that fails, the next transaction cannot begin, and comes here again."""
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")

@@ -1,0 +1,303 @@
+"""A client's connection: requests one after the other, parsed by httptools."""
+
+import asyncio
+import logging
+import math
+from collections import deque
+from typing import Any, Final
+from urllib.parse import unquote
+
+import httptools
+import uvicorn
+from uvicorn.server import ServerState
+
+from reynard.http.asgi import PRESENCE, ASGIApp, RawHeaders, Scope
+from reynard.http.door import Door
+from reynard.http.exchange import Exchange
+from reynard.http.line import Line
+from reynard.http.request_ids import new_request_id
+
+log = logging.getLogger(__name__)
+
+MALFORMED: Final = (
+    b'{"error":{"message":"The request is not valid HTTP.","type":"invalid_request_error","code":"invalid_http"}}'
+)
+HEADERS_TOO_LARGE: Final = (
+    b'{"error":{"message":"The headers are too large.","type":"invalid_request_error","code":"headers_too_large"}}'
+)
+NO_BODY: Final = b'{"error":{"message":"The body did not come.","type":"invalid_request_error","code":"body_stalled"}}'
+FAILED: Final = (
+    b'{"error":{"message":"The gateway failed to handle the request. It has been logged.","type":"server_error",'
+    b'"code":"server_error"}}'
+)
+REFUSAL: Final = (
+    b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"x-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
+)
+MAX_HEAD_BYTES: Final = 65_536
+LINE_FRAMING: Final = 4  # `: ` and the line's end
+CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for each byte of body
+HEAD_TIMEOUT_S: Final = 20
+KEEP_ALIVE_S: Final = 75
+NEVER: Final = math.inf
+VERSIONS: Final = {"version": "3.0", "spec_version": "2.3"}
+
+
+class HeadTooLarge(Exception):
+    """Ends the parsing."""
+
+
+class Connection(asyncio.Protocol):
+    """Bounds what is no body: headers, trailers, and the wait for them, for a body to begin and for the next request.
+
+    Every error is JSON, on every path. uvicorn's own protocol answers the same questions at four times the price.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        door: Door,
+        shared: bytes,
+    ) -> None:
+        self._app: ASGIApp = config.loaded_app
+        self._state = server_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._door = door
+        self._shared = shared
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first request must come soon."""
+        if not self._door.lets_in(transport, len(self._state.connections)):
+            self._door.refuse(transport)
+            return
+        self._state.connections.add(self)  # type: ignore[arg-type]
+        self._line = Line(transport)
+        self._parser = httptools.HttpRequestParser(self)
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what comes after the last is no matter
+        self._current: Exchange | None = None  # the one that is answered
+        self._latest: Exchange | None = None  # the one that is read
+        self._queue: deque[Exchange] = deque()  # those read ahead of their turn
+        self._url = b""
+        self._headers: RawHeaders = []
+        self._in_head = True
+        self._awaits_body = False  # the head has come, and neither a byte of the body nor the end
+        self._began = False  # in the packet at hand: a message began, or its head came to its end
+        self._came = 0  # bytes since the packet in which the message began, and with that one
+        self._framing = 0  # bytes of the message that are neither body nor in the packet it began in
+        self._body_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = NEVER
+        self._wait(HEAD_TIMEOUT_S)
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        self._line.fill()
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self._line.empty()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever is answered is told; nothing of the connection stays."""
+        self._state.connections.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._queue.clear()
+        for exchange in (self._latest, self._current):
+            if exchange is not None:
+                exchange.lose()
+        self._line.empty()
+        del self._parser  # it holds on to this
+
+    def data_received(self, data: bytes) -> None:
+        """Beyond its bound nothing more is kept."""
+        self._began = False
+        body_before = self._body_bytes
+        self._came += len(data)
+        try:
+            self._parser.feed_data(data)
+            if self._in_head and self._came > MAX_HEAD_BYTES:
+                self._check_head()
+        except httptools.HttpParserUpgrade:
+            log.debug("an upgrade was asked for, which there is not")
+        except (HeadTooLarge, httptools.HttpParserError) as error:
+            self._refuse_parsing(error)
+            return
+        if not self._began:
+            self._framing += len(data) - (self._body_bytes - body_before)
+            if self._framing > MAX_HEAD_BYTES + CHUNK_FRAMING * self._body_bytes:
+                self._refuse(b"431 Request Header Fields Too Large", HEADERS_TOO_LARGE)
+        if not self._in_head and (self._latest is None or self._latest.is_complete):
+            self._wait(HEAD_TIMEOUT_S)  # a stray line end, or the rest of a body that nobody wants
+
+    # What the parser tells.
+
+    def on_message_begin(self) -> None:
+        """A request."""
+        self._url = b""
+        self._headers = []
+        self._in_head = True
+        self._began = True
+        self._framing = 0
+        self._body_bytes = 0
+        self._wait(HEAD_TIMEOUT_S)
+
+    def on_url(self, url: bytes) -> None:
+        """Or a part of it."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers are none of the request's headers."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """From here on it can be answered."""
+        if self._came > MAX_HEAD_BYTES:  # nothing of too large a head reaches the application
+            self._check_head()
+        self._came = 0
+        self._in_head = False
+        self._began = True
+        self._framing = 0
+        self._awaits_body = True
+        self._latest = exchange = self._exchange()
+        if self._current is None or self._current.is_complete:
+            self._begin(exchange)
+        else:
+            self._line.hold()
+            self._queue.append(exchange)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of it."""
+        self._body_bytes += len(body)
+        if self._awaits_body:
+            self._has_come()
+        if self._latest is not None:
+            self._latest.feed(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._awaits_body:
+            self._has_come()
+        if self._latest is not None:
+            self._latest.end()
+
+    # What `uvicorn.Server` tells.
+
+    def shutdown(self) -> None:
+        """Whoever is answered is the last."""
+        if self._latest is None or self._latest.is_complete:
+            self._line.transport.close()
+        else:
+            self._latest.keep_alive = False
+
+    def _exchange(self) -> Exchange:
+        parser = self._parser
+        url = httptools.parse_url(self._url)
+        path = url.path.decode("ascii")
+        version = parser.get_http_version()
+        extensions: dict[str, Any] = {}
+        scope: Scope = {
+            "type": "http",
+            "asgi": VERSIONS,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "scheme": "http",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "root_path": "",
+            "headers": self._headers,
+            "extensions": extensions,
+        }
+        exchange = extensions[PRESENCE] = Exchange(
+            scope,
+            self._line,
+            self._state.default_headers,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            over=self._answered,
+            refuse=self._fail,
+        )
+        return exchange
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._current = exchange
+        task = self._loop.create_task(exchange.run(self._app))
+        task.add_done_callback(self._state.tasks.discard)
+        self._state.tasks.add(task)
+
+    def _answered(self) -> None:
+        line = self._line
+        if line.transport.is_closing():
+            return
+        line.go_on()
+        if self._queue:
+            self._begin(self._queue.popleft())
+        elif not self._in_head and not self._awaits_body:
+            self._wait(KEEP_ALIVE_S)
+
+    def _check_head(self) -> None:
+        """Stops the parser at too large a head, also where it came at once."""
+        size = len(self._url) + LINE_FRAMING
+        size += sum(len(name) + len(value) + LINE_FRAMING for name, value in self._headers)
+        if size > MAX_HEAD_BYTES:
+            raise HeadTooLarge
+
+    # The clock: one timer for all that a connection waits for, set anew only when it rings or would ring too late.
+
+    def _wait(self, seconds: float) -> None:
+        self._deadline = self._loop.time() + seconds
+        if self._deadline < self._rings:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings = self._deadline
+        self._timer = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._rings = None, NEVER
+        if self._deadline > self._loop.time():
+            if self._deadline < NEVER:
+                self._set_timer()
+        elif not self._line.transport.is_closing():
+            self._give_up()
+
+    def _has_come(self) -> None:
+        """From here on `http.bodies` watches: most bodies are here at once, and need no watch."""
+        self._awaits_body = False
+        self._deadline = NEVER
+
+    def _give_up(self) -> None:
+        if self._awaits_body and self._queue:  # nothing is read until the request before it is answered
+            self._wait(HEAD_TIMEOUT_S)
+        elif self._awaits_body and self._latest is not None and not self._latest.is_started:
+            self._refuse(b"408 Request Timeout", NO_BODY)
+        else:
+            self._line.transport.close()
+
+    # Answers without the application.
+
+    def _refuse_parsing(self, error: Exception) -> None:
+        """What is not HTTP at all, and what the parser was stopped at."""
+        if isinstance(error, HeadTooLarge) or isinstance(error.__context__, HeadTooLarge):
+            self._refuse(b"431 Request Header Fields Too Large", HEADERS_TOO_LARGE)
+        else:
+            log.warning("a request is not valid HTTP")
+            self._refuse(b"400 Bad Request", MALFORMED)
+
+    def _fail(self) -> None:
+        self._refuse(b"500 Internal Server Error", FAILED)
+
+    def _refuse(self, status: bytes, body: bytes) -> None:
+        transport = self._line.transport
+        if not transport.is_closing():
+            transport.write(REFUSAL % (status, new_request_id(), self._shared, len(body)) + body)
+            transport.close()

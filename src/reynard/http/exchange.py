@@ -1,0 +1,220 @@
+"""One request and its answer, as ASGI has them."""
+
+import asyncio
+import http
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from reynard.http.asgi import ASGIApp, Message, RawHeaders, Scope
+from reynard.http.line import Line
+
+log = logging.getLogger(__name__)
+
+NOT_IN_HEADERS: Final = bytes([*range(9), *range(10, 32), 127])  # RFC 9110 5.5; the line ends are counted
+GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+EXPECTS: Final = (b"expect", b"100-continue")
+MOST_WAITING: Final = 65_536  # bytes of a body that wait for the application before the client has to
+BODILESS: Final = (204, 304)
+
+
+def _status_line(status: int) -> bytes:
+    known = status in set(http.HTTPStatus)
+    return f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase if known else ''}\r\n".encode()
+
+
+STATUS_LINES: Final = {status: _status_line(status) for status in range(200, 600)}
+
+
+class Exchange:
+    """Keeps the body until the application asks for it, frames the answer, and is the `Presence` of its client.
+
+    The head of an answer is written with the first piece of its body. `refuse` answers in place of an application that
+    failed; `over` is told when the answer is whole.
+    """
+
+    __slots__ = (
+        "_body", "_chunked", "_common", "_expects", "_fresh", "_head", "_leave", "_left", "_line", "_method", "_more",
+        "_news", "_over", "_refuse", "_waiting", "is_complete", "is_lost", "is_started", "keep_alive", "scope",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        scope: Scope,
+        line: Line,
+        common: RawHeaders,
+        *,
+        keep_alive: bool,
+        over: Callable[[], None],
+        refuse: Callable[[], None],
+    ) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.is_started = False
+        self.is_complete = False
+        self.is_lost = False
+        self._line = line
+        self._common = common
+        self._over = over
+        self._refuse = refuse
+        self._method: str = scope["method"]
+        self._body: list[bytes] = []
+        self._waiting = 0  # bytes of it
+        self._more = True  # of it is to come
+        self._fresh = False  # something of it is here that the application has not been told of
+        self._expects = True  # perhaps: whether the client waits for leave to send it
+        self._news: asyncio.Event | None = None
+        self._leave: Callable[[], object] | None = None
+        self._head = b""  # of the answer, as long as it is not written
+        self._chunked = False
+        self._left = 0  # bytes of the answer that are to come, where it is not in chunks
+
+    async def run(self, app: ASGIApp) -> None:
+        """Has `app` answer. Whatever becomes of that, the client is told, or let go."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException:
+            log.exception("the application failed")
+        else:
+            if self.is_complete or self.is_lost:
+                return
+            log.error("the application has not finished its answer")
+        if self.is_complete or self.is_lost:
+            return
+        if self._head or not self.is_started:
+            self._refuse()
+        else:
+            self._line.transport.close()
+
+    def feed(self, data: bytes) -> None:
+        """A piece of the body."""
+        if not self.is_complete:
+            self._body.append(data)
+            self._waiting += len(data)
+            if self._waiting > MOST_WAITING:
+                self._line.hold()
+            self._tell()
+
+    def end(self) -> None:
+        """The body is whole."""
+        self._more = False
+        self._tell()
+
+    def lose(self) -> None:
+        """The connection is gone."""
+        if not self.is_complete:
+            self.is_lost = True
+            self._tell()
+            if self._leave is not None:
+                self._leave()
+
+    @property
+    def is_gone(self) -> bool:
+        """See `Presence`."""
+        return self.is_lost or self.is_complete
+
+    def watch(self, leave: Callable[[], object]) -> None:
+        """See `Presence`."""
+        self._leave = leave
+        self._line.go_on()  # else nobody would see that it goes
+
+    def unwatch(self) -> None:
+        """See `Presence`."""
+        self._leave = None
+
+    async def receive(self) -> Message:
+        """What has come of the body since, or that the client is gone."""
+        self._line.go_on()
+        while not self._fresh and not self.is_gone:
+            await self._told()
+        if self.is_lost or self.is_complete:
+            return {"type": "http.disconnect"}
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        self._waiting = 0
+        self._fresh = False
+        return {"type": "http.request", "body": body, "more_body": self._more}
+
+    async def send(self, message: Message) -> None:
+        """The head of the answer, or a piece of its body. Raises `RuntimeError` for what is no HTTP."""
+        if self._line.is_full and not self.is_lost:
+            await self._line.drained()
+        if self.is_lost:
+            return
+        if message["type"] == "http.response.start":
+            self._start(message["status"], message.get("headers", []))
+        else:
+            self._write(message.get("body", b""), message.get("more_body", False))
+
+    async def _told(self) -> None:
+        if self._expects and self._more and not self.is_started:
+            self._expects = False
+            if any((name, value.lower()) == EXPECTS for name, value in self.scope["headers"]):
+                self._line.transport.write(GO_ON)
+        if self._news is None:
+            self._news = asyncio.Event()
+        self._news.clear()
+        await self._news.wait()
+
+    def _tell(self) -> None:
+        self._fresh = True
+        if self._news is not None:
+            self._news.set()
+
+    def _start(self, status: int, headers: RawHeaders) -> None:
+        if self.is_started:
+            raise RuntimeError("an answer has one head")
+        self.is_started = True
+        lines = [STATUS_LINES[status]]
+        for name, value in self._common:
+            lines += name, b": ", value, b"\r\n"
+        for name, value in headers:
+            lines += name, b": ", value, b"\r\n"
+        count = len(self._common) + len(headers) + 2
+        named = dict(headers)
+        if b"connection" in named:
+            self.keep_alive = self.keep_alive and named[b"connection"] != b"close"
+        elif not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+            count += 1
+        length = named.get(b"content-length")
+        if length is not None:
+            self._left = 0 if self._method == "HEAD" else int(length)
+        elif self._method != "HEAD" and status not in BODILESS:
+            self._chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+            count += 1
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if len(head) - len(head.translate(None, NOT_IN_HEADERS)) != 2 * count:
+            raise RuntimeError("a header holds a control character")
+        self._head = head
+
+    def _write(self, data: bytes, more: bool) -> None:
+        if not self.is_started or self.is_complete:
+            raise RuntimeError("a body stands between its head and its end")
+        if self._method == "HEAD":
+            data = b""
+        elif self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            if not more:
+                data += b"0\r\n\r\n"
+        else:
+            self._left -= len(data)
+            if self._left < 0 or (self._left and not more):
+                raise RuntimeError("the body is not as long as its head says")
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        if data:
+            self._line.transport.write(data)
+        if not more:
+            self._end()
+
+    def _end(self) -> None:
+        self.is_complete = True
+        self._leave = None
+        self._tell()
+        if not self.keep_alive:
+            self._line.transport.close()
+        self._over()
