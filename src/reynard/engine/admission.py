@@ -82,9 +82,7 @@ class Admission:
         """As `admit`, a request that is stored with its end: until then its credits are held here."""
         return await self._admitted(submission, caller, self._holds.take)
 
-    async def _admitted(
-        self, submission: Submission, caller: Key, hold: Callable[[Task], Awaitable[None]]
-    ) -> Admitted:
+    async def _admitted(self, submission: Submission, caller: Key, hold: Callable[[Task], Awaitable[None]]) -> Admitted:
         """`hold`: what is done about the credits of a task that may cost some."""
         named = await self._files.addressed(submission.generation, caller)
         options, routes = submission.options, self._routes()
