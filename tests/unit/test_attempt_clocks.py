@@ -34,6 +34,26 @@ async def test_a_provider_that_takes_too_long_is_at_fault() -> None:
     assert one.health.circuit.state(asyncio.get_running_loop().time()) == "open"
 
 
+async def test_one_that_falls_silent_is_given_up_long_before_its_first_byte_would_have_been_late() -> None:
+    one = route("a", Provider(["x", "hang"]), idle_timeout_s=0.05, first_byte_timeout_s=60)
+    async with asyncio.timeout(10):
+        error = await failed(failover([one]), work(), Reader(99))
+    assert error.code == "generation_timeout"
+
+
+async def pausing() -> AsyncGenerator[bytes, None]:
+    for part in (sse("y"), sse("z"), sse("stop") + sse("[DONE]")):
+        await asyncio.sleep(0.06)
+        yield part
+
+
+async def test_each_part_lets_the_next_one_take_its_time() -> None:
+    slow: Any = Body(pausing())
+    sink = Reader()
+    await failover([route("a", slow, idle_timeout_s=0.1, first_byte_timeout_s=0.1)]).generate(work(), sink)
+    assert sink.text == "yz"
+
+
 class Body:
     """A stream whose parts come at times of the test's own."""
 

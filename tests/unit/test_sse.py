@@ -88,6 +88,34 @@ def test_random_cuts_change_nothing(stream: bytes, cuts: list[int]) -> None:
     assert parsed(*[stream[begin:end] for begin, end in pairwise(edges)]) == parsed(stream)
 
 
+pieces = st.lists(
+    st.sampled_from(
+        [
+            b"data: a\n\n",
+            b"data: b\n\ndata: c\n\n",
+            b"data:d\n\n",
+            b"data: e\n",
+            b"\n",
+            b": f\n\n",
+            b"event: g\n",
+            b"data: h",
+            b"data: p\n\ndata:q\n\n",
+            b"event: i\n\ndata: j\n\n",
+            b"data: k\rdata: l\n\n",
+            b"data: m\n\n\n\n",
+            b"\n\n",
+            b"data: n\n\ndata: o\n",
+            b"\r",
+        ]
+    )
+)
+
+
+@given(pieces)
+def test_what_comes_event_by_event_is_what_comes_at_once(pieces: list[bytes]) -> None:
+    assert parsed(*pieces) == parsed(b"".join(pieces))
+
+
 def test_an_event_is_given_as_soon_as_its_blank_line_is_there() -> None:
     parser = SSEParser()
     assert parser.feed(b"data: a\n") == []

@@ -1,5 +1,6 @@
 """The whole from its pieces: the ChatCompletion that a stream of chunks amounts to."""
 
+from io import StringIO
 from typing import Any
 
 from reynard.core.chat import (
@@ -11,6 +12,7 @@ from reynard.core.chat import (
     Completion,
     Delta,
     Json,
+    TextDelta,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -67,8 +69,8 @@ class _Candidate:
 
     def __init__(self) -> None:
         self.role = "assistant"
-        self.content: list[str] = []
-        self.reasoning: list[str] = []
+        self.content: StringIO | None = None
+        self.reasoning: StringIO | None = None
         self.refusal: list[str] = []
         self.calls: dict[int, _Call] = {}
         self.function_name: str | None = None
@@ -83,9 +85,16 @@ class _Candidate:
     def add(self, choice: ChunkChoice) -> None:
         delta = choice.delta
         if delta.content:
-            self.content.append(delta.content)
+            if self.content is None:
+                self.content = StringIO()
+            self.content.write(delta.content)
         if delta.reasoning_content:
-            self.reasoning.append(delta.reasoning_content)
+            if self.reasoning is None:
+                self.reasoning = StringIO()
+            self.reasoning.write(delta.reasoning_content)
+        if isinstance(delta, TextDelta):
+            self.role = delta.role or self.role
+            return
         if delta.tool_calls:
             for call in delta.tool_calls:
                 self.calls.setdefault(call.index, _Call()).add(call)
@@ -121,8 +130,8 @@ class _Candidate:
     def answer(self) -> Answer:
         return Answer(
             role=self.role,
-            content="".join(self.content) if self.content or not self.calls else None,
-            reasoning_content="".join(self.reasoning) or None,
+            content=_text(self.content) if self.content is not None or not self.calls else None,
+            reasoning_content=_text(self.reasoning) or None,
             reasoning_details=self.details or None,
             refusal="".join(self.refusal) or None,
             tool_calls=[self.calls[index].value() for index in sorted(self.calls)] or None,
@@ -216,6 +225,10 @@ def holds_anything(message: Answer | Delta) -> bool:
             message.images,
         )
     )
+
+
+def _text(written: StringIO | None) -> str:
+    return "" if written is None else written.getvalue()
 
 
 def _joined(kept: Json | None, piece: Json) -> Json:

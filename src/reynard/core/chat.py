@@ -133,4 +133,16 @@ class Chunk(Struct, kw_only=True, omit_defaults=True):
     service_tier: str | None = None
 
 
+class TextDelta(Delta, kw_only=True, omit_defaults=True):
+    """A piece that is text or thoughts, and nothing else: what most are."""
+
+    reasoning_details: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    annotations: None = None
+    audio: None = None
+    images: None = None
+
+
 encode = msgspec.json.Encoder().encode

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Final
 
 from reynard.core.assembly import says_nothing
 from reynard.core.chat import Completion
 from reynard.core.errors import GenerationError
+from reynard.engine.deadlines import Deadlines
 from reynard.engine.handover import MAX_ANSWER_BYTES, Handover
 from reynard.engine.health import Call
 from reynard.engine.routes import Route
@@ -49,26 +50,42 @@ async def stream(request: WireRequest, route: Route, identity: Identity, call: C
 
     Raises `GenerationError`, `Diverged`, `Outrun`.
     """
-    decoder = route.codec.stream_decoder()
-    async with _clocked(route, route.channel.first_byte_timeout_s) as clock, AsyncExitStack() as answer:
-        response = await answer.enter_async_context(route.transport.send(request))
-        call.status = response.status
-        if response.status != OK:
-            await _body(response, route)
-        parts = await answer.enter_async_context(aclosing(response.parts()))
-        async for part in parts:
-            call.answering = True
-            clock.hold()  # how fast the reader is, is not the provider's affair
-            await handover.take(decoder.feed(part))
-            clock.tick(decoder)
-            if decoder.done:
-                if route.may_linger:
-                    route.linger(_drained(parts, answer.pop_all()))
-                break
+    decoder, clock = route.codec.stream_decoder(), Deadlines(route.channel)
+    try:
+        async with clock, AsyncExitStack() as answer:
+            response = await answer.enter_async_context(route.transport.send(request))
+            call.status = response.status
+            if response.status != OK:
+                await _body(response, route)
+            parts = await answer.enter_async_context(aclosing(response.parts()))
+            await asyncio.get_running_loop().create_task(_relay(parts, decoder, call, handover, clock))
+            if decoder.done and route.may_linger:
+                route.linger(_drained(parts, answer.pop_all()))
+    except TimeoutError:
+        raise (_unread() if clock.is_held else _silent()) from None
+    except (ConnectFailed, ConnectionBroken) as error:
+        raise _failed(error) from error.with_traceback(None)  # its frames hold the sink
     await handover.take(decoder.close())
     whole = with_content(handover.assembly.completion(id=identity.id, created=identity.created, model=identity.model))
     await handover.end()
     return whole
+
+
+async def _relay(
+    parts: AsyncIterator[bytes], decoder: StreamDecoder, call: Call, handover: Handover, clock: Deadlines
+) -> None:
+    """The parts of a body up to the mark of its end.
+
+    A task of its own: else every part would go through each of the coroutines that the call lies in, some thirty, and
+    no cache has their frames any more when the next one comes.
+    """
+    async for part in parts:
+        call.answering = True
+        clock.is_held = True  # how fast the reader is, is not the provider's affair
+        await handover.take(decoder.feed(part))
+        clock.tick(decoder)
+        if decoder.done:
+            return
 
 
 async def _drained(parts: AsyncIterator[bytes], answer: AsyncExitStack) -> None:
@@ -77,46 +94,6 @@ async def _drained(parts: AsyncIterator[bytes], answer: AsyncExitStack) -> None:
         with suppress(TimeoutError, ConnectionBroken):
             async with asyncio.timeout(LINGER_S):
                 await anext(parts, None)
-
-
-class _Clock:
-    """First byte, idle and total time, on one timer. `is_held`: it is the reader that is waited for."""
-
-    __slots__ = ("_first", "_idle_s", "_loop", "_timeout", "_total", "is_held")
-
-    def __init__(self, timeout: asyncio.Timeout, route: Route, first_s: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._timeout = timeout
-        self._idle_s = route.channel.idle_timeout_s
-        began = self._loop.time()
-        self._first = began + first_s
-        self._total = began + route.channel.total_timeout_s
-        self.is_held = False
-
-    def hold(self) -> None:
-        """Only the total time runs."""
-        self.is_held = True
-        self._timeout.reschedule(self._total)
-
-    def tick(self, decoder: StreamDecoder) -> None:
-        """Something came. A provider that only keeps the connection open is silent all the same."""
-        self.is_held = False
-        limit = min(self._first, self._total) if decoder.is_silent else self._total
-        self._timeout.reschedule(min(self._loop.time() + self._idle_s, limit))
-
-
-@asynccontextmanager
-async def _clocked(route: Route, first_s: float) -> AsyncIterator[_Clock]:
-    """A clock that has `first_s` until its first tick; wire failures become the task's."""
-    clock = None
-    try:
-        async with asyncio.timeout(min(first_s, route.channel.total_timeout_s)) as timeout:
-            clock = _Clock(timeout, route, first_s)
-            yield clock
-    except TimeoutError:
-        raise (_unread() if clock is not None and clock.is_held else _silent()) from None
-    except (ConnectFailed, ConnectionBroken) as error:
-        raise _failed(error) from error
 
 
 def _failed(error: ConnectFailed | ConnectionBroken) -> GenerationError:

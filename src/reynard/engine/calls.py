@@ -298,6 +298,6 @@ class Calls:
         return transition(task, event, self._clock.now(), self._policy)
 
 
-def _answered(question: asyncio.Future[bool], answer: bool) -> None:  # noqa: FBT001 what a callback is given
+def _answered(question: asyncio.Future[bool], answer: bool) -> None:
     if not question.done():
         question.set_result(answer)

@@ -235,7 +235,7 @@ class Engine:
         if batch is None:
             return await self._without_log(task_id, offset, wait_s)
         run = self._worker.runs.get(task_id)
-        if batch.chunks and run is not None:
+        if batch.chunks and run is not None and not run.is_marked:
             await self._worker.mark_read(run)
         return batch
 

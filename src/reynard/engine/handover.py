@@ -86,6 +86,7 @@ class Handover:
         "_call",
         "_channel",
         "_delivered",
+        "_flows",
         "_held_back",
         "_identity",
         "_journal",
@@ -126,18 +127,25 @@ class Handover:
         self._size = 0
         self._answers = False
         self._speaks = False
+        self._flows = False  # whatever comes next is new, and goes out at once
         self._held_back: list[bytes] = []
 
     async def take(self, chunks: Iterable[Chunk]) -> None:
         """Delivers `chunks`, also those in front of a failure. Raises `Diverged`, `Outrun`."""
         encoded: list[bytes] = []
         try:
-            encoded.extend(encode(chunk) for chunk in chunks if self._is_shown(chunk))
-            self._size += sum(map(len, encoded))
+            for chunk in chunks:
+                if self._is_shown(chunk):
+                    data = encode(chunk)
+                    self._size += len(data)
+                    encoded.append(data)
             if self._size > MAX_ANSWER_BYTES:
                 raise GenerationError("upstream_error", "The provider's answer is longer than the gateway takes.")
         finally:
-            if encoded:
+            if self._flows:
+                if encoded:
+                    await self._deliver(encoded)
+            elif encoded:
                 await self._put(self._ready(encoded))
 
     async def end(self) -> None:
@@ -167,6 +175,10 @@ class Handover:
             if not encoded:
                 return
         self._answer()
+        self._flows = self._speaks
+        await self._deliver(encoded)
+
+    async def _deliver(self, encoded: Sequence[bytes]) -> None:
         if self._delivered is not None:
             self._delivered.add(encoded)
         await self._sink.put(encoded)

@@ -33,6 +33,11 @@ class Run:
         self.marking: asyncio.Task[bool] | None = None  # the first reader's mark, on its way to the store
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether the store knows that the stream is read, and the end is not on its way there."""
+        return self.task.read and self.marking is None and not self.settling
+
     def cancel(self) -> None:
         """Cuts the upstream call, unless the end is already being written down."""
         self.cancelling = True

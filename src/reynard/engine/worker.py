@@ -217,8 +217,9 @@ class Worker:
         except StoreUnavailable:
             log.error("the store cannot note yet that the stream of task %s is read", marked.id)
         finally:
+            run.marking = None
             if not kept and run.task is marked:
-                run.task, run.marking = before, None  # the next reader tries again
+                run.task = before  # the next reader tries again
         return kept
 
     async def _execute(self, run: Run) -> None:

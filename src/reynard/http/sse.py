@@ -89,7 +89,8 @@ class ResponseSink:
 
     async def put(self, chunks: Sequence[bytes]) -> None:
         """See `Sink`."""
-        await self.write(b"".join([b"data: %b\n\n" % chunk for chunk in chunks]))
+        data = b"data: %b\n\n" % b"\n\ndata: ".join(chunks)
+        await self.write(data)
 
     async def restart(self) -> bool:
         """See `Sink`."""

@@ -1,11 +1,13 @@
 """Server-sent events, parsed sans-I/O: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 MAX_EVENT_BYTES: Final = 5_000_000
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True, gc=False):
     """One event: its `event:` field, empty if it has none, and its data lines joined."""
 
     name: str
@@ -22,7 +24,7 @@ class SSEParser:
     CR, LF and CRLF end a line; comments and unknown fields are passed over; several data lines are joined by LF.
     """
 
-    __slots__ = ("_begun", "_data", "_limit", "_name", "_rest", "_said", "_size")
+    __slots__ = ("_begun", "_between", "_data", "_limit", "_name", "_rest", "_said", "_size")
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
@@ -31,6 +33,7 @@ class SSEParser:
         self._size = 0  # bytes held of the event under way
         self._name = ""
         self._begun = False
+        self._between = False  # events: nothing is held of another
         self._said = False
 
     @property
@@ -40,6 +43,24 @@ class SSEParser:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes. Raises `EventTooLarge`."""
+        if self._between and (whole := self._whole(data)):
+            self._said = True
+            return whole
+        events = self._lines(data)
+        self._between = self._begun and not (self._rest or self._data or self._name)
+        return events
+
+    def _whole(self, data: bytes) -> list[Event] | None:
+        """The events in `data`, if each is one line of data and all of it is there, as most parts of a body are."""
+        if data[-2:] != b"\n\n" or data.find(b"\r") >= 0 or len(data) > self._limit:
+            return None
+        texts = data[:-2].split(b"\n\n")
+        if data.count(b"\n") != 2 * len(texts):
+            return None
+        events = [Event("", text[6:]) for text in texts if text[:6] == b"data: "]
+        return events if len(events) == len(texts) else None
+
+    def _lines(self, data: bytes) -> list[Event]:
         if b"\n" not in data and b"\r" not in data and self._begun and not self._ends_in_cr():
             self._hold(data)
             return []

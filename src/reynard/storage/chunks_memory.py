@@ -11,6 +11,7 @@ from reynard.core.errors import GenerationError, OffsetOutOfRange
 from reynard.core.task import Status, Task, TaskError
 from reynard.ports.chunks import Batch, StreamEnd
 from reynard.ports.clock import Clock
+from reynard.storage.waits import Waits
 
 MOST_IN_BATCH: Final = 512
 MOST_BYTES_IN_BATCH: Final = 262_144
@@ -70,6 +71,7 @@ class MemoryChunkLog:
         self._streams: dict[str, _Stream] = {}
         self._ended: dict[str, None] = {}  # in order of their end
         self._size = 0
+        self._waits = Waits()
 
     @property
     def held(self) -> tuple[int, int]:
@@ -90,6 +92,10 @@ class MemoryChunkLog:
         """See the port."""
         size = self.check(task_id, chunks)
         self.make_room(size)
+        self.add(task_id, chunks, size)
+
+    def add(self, task_id: str, chunks: Sequence[bytes], size: int) -> None:
+        """More chunks, of a weight for which there is room."""
         stream = self._streams[task_id]
         stream.chunks.extend(chunks)
         stream.length += size
@@ -109,6 +115,8 @@ class MemoryChunkLog:
 
     def make_room(self, size: int) -> bool:
         """Whether there is room for `size` bytes more, ended streams forgotten as far as that needs it."""
+        if self._size + size <= self._max_bytes:
+            return True
         self._sweep()
         while self._size + size > self._max_bytes and self._ended:
             self._forget(next(iter(self._ended)))
@@ -231,9 +239,9 @@ class MemoryChunkLog:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         stream.waiting.append(future)
         try:
-            await asyncio.wait((future,), timeout=wait_s)
+            await self._waits.end(future, wait_s)
         finally:
-            if not future.done():
+            if future in stream.waiting:
                 stream.waiting.remove(future)
 
     def _sweep(self) -> None:

@@ -81,8 +81,10 @@ class WrittenChunkLog:
 
     async def append(self, task_id: str, chunks: Sequence[bytes]) -> None:
         """See the port."""
-        await self._room_for(self._memory.check(task_id, chunks))
-        await self._memory.append(task_id, chunks)
+        size = self._memory.check(task_id, chunks)
+        if not self._memory.make_room(size):
+            await self._room_for(size)
+        self._memory.add(task_id, chunks, size)
         self._dirty[task_id] = self._streams[task_id]
         self._work.set()
 
@@ -163,7 +165,7 @@ class WrittenChunkLog:
 
     async def _write(self, streams: Sequence[_Stream]) -> None:
         """Writes what is new of `streams`, or as much of it as makes a transaction."""
-        rows = list(_bounded(row for stream in streams for row in self._new(stream)))
+        rows = list(self._bounded(streams))
         taken = {row.task_id: row.first + len(row.chunks) for row in rows}
         writing = [stream for stream in streams if stream.task_id in taken]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -181,17 +183,16 @@ class WrittenChunkLog:
         for stream in streams:
             self._let_go(stream)
 
-    def _new(self, stream: _Stream) -> Iterator[ChunkRow]:
-        """What is not written yet, in rows that are cut at the same places however often they are tried."""
-        first, size, held = stream.written, 0, list[bytes]()
-        for chunk in self._memory.since(stream.task_id, stream.written):
-            if held and size + len(chunk) > MOST_IN_ROW:
-                yield ChunkRow(stream.task_id, first, held)
-                first, size, held = first + len(held), 0, []
-            held.append(chunk)
-            size += len(chunk) + 1
-        if held:
-            yield ChunkRow(stream.task_id, first, held)
+    def _bounded(self, streams: Sequence[_Stream]) -> Iterator[ChunkRow]:
+        """As many rows of what is not written yet as make one transaction, and one at least."""
+        most = MOST_AT_ONCE
+        for stream in streams:
+            chunks = self._memory.since(stream.task_id, stream.written)
+            for row in _rows(stream, chunks):
+                yield row
+                most -= sum(map(len, row.chunks))
+                if most <= 0:
+                    return
 
     def _is_idle(self, stream: _Stream) -> bool:
         """Whether it is to be written here: it did not begin anew, and nobody else writes it."""
@@ -267,11 +268,20 @@ class WriteFirstChunkLog(WrittenChunkLog):
         self._is_written(stream, stream.written + len(chunks))
 
 
-def _bounded(rows: Iterable[ChunkRow]) -> Iterator[ChunkRow]:
-    """As many rows as make one transaction, and one at least."""
-    size = 0
-    for row in rows:
-        yield row
-        size += sum(map(len, row.chunks))
-        if size >= MOST_AT_ONCE:
-            return
+def _rows(stream: _Stream, chunks: list[bytes]) -> Iterable[ChunkRow]:
+    """Of what is not written yet, cut at the same places however often they are tried."""
+    if chunks and sum(map(len, chunks)) + len(chunks) <= MOST_IN_ROW:
+        return (ChunkRow(stream.task_id, stream.written, chunks),)
+    return _cut(stream, chunks)
+
+
+def _cut(stream: _Stream, chunks: list[bytes]) -> Iterator[ChunkRow]:
+    first, size, held = stream.written, 0, list[bytes]()
+    for chunk in chunks:
+        if held and size + len(chunk) > MOST_IN_ROW:
+            yield ChunkRow(stream.task_id, first, held)
+            first, size, held = first + len(held), 0, []
+        held.append(chunk)
+        size += len(chunk) + 1
+    if held:
+        yield ChunkRow(stream.task_id, first, held)

@@ -13,7 +13,7 @@ from reynard.core.formats import Kind
 from reynard.core.generation import Generation
 from reynard.core.media import Intake, Resolved
 from reynard.ports.transport import WireRequest
-from reynard.providers.bodies import decoded
+from reynard.providers.bodies import UNREADABLE, decoded
 from reynard.providers.counts import count, mapping
 from reynard.providers.decoder import EventStreamDecoder
 from reynard.providers.failures import cut_short, garbled
@@ -21,6 +21,7 @@ from reynard.providers.openai import errors, finish, reasoning
 from reynard.providers.openai.calls import Calls
 from reynard.providers.openai.messages import messages, tools
 from reynard.providers.openai.wire import (
+    TextOfChunk,
     WireAnswer,
     WireChunk,
     WireChunkChoice,
@@ -49,10 +50,13 @@ FETCHED: Final[frozenset[Kind]] = frozenset({"image"})
 MOST_INLINE: Final = 48_000_000  # of the 50 MB that OpenAI takes in a request
 
 DONE: Final = b"[DONE]"
+MOST_MISSES: Final = 8
+"""Chunks of a stream that turn out to be more than text, after which it is no longer assumed that they are not."""
 
 _encoder = msgspec.json.Encoder()
 _completions = msgspec.json.Decoder(WireCompletion)
 _chunks = msgspec.json.Decoder(WireChunk)
+_texts = msgspec.json.Decoder(TextOfChunk)
 _anything = msgspec.json.Decoder()
 
 
@@ -130,13 +134,14 @@ class OpenAICodec:
 class OpenAIStreamDecoder(EventStreamDecoder):
     """`data: {chunk}` lines up to `data: [DONE]`, which some servers forget: the finish reasons are the real mark."""
 
-    __slots__ = ("_calls", "_choices", "_ended")
+    __slots__ = ("_calls", "_choices", "_ended", "_misses")
 
     def __init__(self) -> None:
         super().__init__()
         self._calls: dict[int, Calls] = {}  # of the choices that have any
         self._choices: set[int] = set()  # that began
         self._ended: set[int] = set()
+        self._misses = 0
 
     def _has_begun(self) -> bool:
         return bool(self._choices)
@@ -152,9 +157,23 @@ class OpenAIStreamDecoder(EventStreamDecoder):
                 self.done = True
             if self.done:
                 return
-            chunk = self._chunk(event)
+            chunk = self._text(event) if self._misses < MOST_MISSES else None
+            if chunk is None:
+                chunk = self._chunk(event)
             if chunk is not None:
                 yield chunk
+
+    def _text(self, event: Event) -> Chunk | None:
+        """The chunk, if it is a piece of text that nothing is wrong with."""
+        try:
+            chunk = _texts.decode(event.data)
+        except UNREADABLE:
+            self._misses += 1
+            return None
+        if event.name == "error":
+            return None
+        self._choices.add(chunk.choices[0].index)
+        return chunk
 
     def _chunk(self, event: Event) -> Chunk | None:
         chunk = decoded(_chunks, event.data)

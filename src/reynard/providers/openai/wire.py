@@ -4,9 +4,9 @@ otherwise; `codec` puts a decoded value right in place, so that nothing is copie
 A default given as a factory is always written out again (see `core.chat`).
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from reynard.core.chat import (
     Answer,
@@ -17,6 +17,7 @@ from reynard.core.chat import (
     Completion,
     Delta,
     FunctionDelta,
+    TextDelta,
     ToolCall,
     ToolCallDelta,
 )
@@ -68,6 +69,43 @@ class WireChunk(Chunk, kw_only=True, omit_defaults=True):
     choices: list[WireChunkChoice] | None = field(default_factory=_no_choices)  # type: ignore[assignment]
     usage: Any = None
     error: Any = None
+
+
+def _zero() -> int:
+    return 0
+
+
+def _none() -> None:
+    return None
+
+
+class TextOfDelta(TextDelta, kw_only=True, omit_defaults=True):
+    """A delta that needs nothing put right. What has more in it than is told here, is no such chunk."""
+
+    reasoning: None = None
+
+
+class TextOfChoice(ChunkChoice, kw_only=True, omit_defaults=True):
+    """A choice with such a delta, which goes on."""
+
+    index: int = field(default_factory=_zero)
+    delta: TextOfDelta
+    logprobs: None = None
+    finish_reason: None = field(default_factory=_none)
+    usage: None = None
+    error: None = None
+
+
+class TextOfChunk(Chunk, kw_only=True, omit_defaults=True):
+    """A chunk with one such choice."""
+
+    id: Any = ""
+    object: Literal["chat.completion.chunk"] = field(default_factory=lambda: "chat.completion.chunk")
+    created: Any = 0
+    model: Any = ""
+    choices: Annotated[list[TextOfChoice], Meta(min_length=1, max_length=1)]  # type: ignore[assignment]
+    usage: None = None
+    error: None = None
 
 
 class WireCalledFunction(CalledFunction, kw_only=True):
