@@ -1,1 +1,1 @@
-"""Others' gateways, measured beside Reynard in the same run. Each module has a `start` of type `bench.subject.Start`."""
+"""Others' gateways, measured beside Reynard. Each module has a `start` of type `bench.subject.Start`."""

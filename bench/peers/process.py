@@ -1,4 +1,4 @@
-"""A peer's process: started on one core in a group of its own, awaited until it answers, ended with all its children."""
+"""A peer's process: on one core and in a group of its own, awaited until it answers, ended with all its children."""
 
 import os
 import signal
@@ -46,14 +46,17 @@ class Process:
 
 @contextmanager
 def started(core: int, command: Sequence[str], folder: Path, environment: Mapping[str, str] = {}) -> Iterator[Process]:
-    """`command`, pinned with its children to `core`, in `folder`, until the end. Raises `Unavailable`."""
+    """`command`, pinned with its children to `core`, in `folder`, until the end. Raises `Unavailable`.
+
+    Of this machine's environment it sees the path alone: no proxies, no keys, no settings of somebody's.
+    """
     log = folder / "output.log"
     try:
         with log.open("wb") as output:
             running = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**os.environ, **environment},
+                env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
