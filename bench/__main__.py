@@ -1,7 +1,7 @@
 """`python -m bench`: one run, and the tables and the picture of it.
 
-What is measured has core 0 to itself in turn, while everybody else on it stands still; the upstream, which is nginx, and
-the load share core 1. Rounds are interleaved, medians are shown with their spread.
+What is measured has core 0 to itself in turn, while everybody else on it stands still; the upstream, which is nginx,
+and the load share core 1. Rounds are interleaved, medians are shown with their spread.
 """
 
 import datetime
@@ -62,10 +62,10 @@ def run(report: Report, rounds: int, seconds: float, words: list[str]) -> None:
         url = stack.enter_context(upstream.start(MEASURING_CORE, _made(place / "upstream")))
         side_by_side(report, place, url, rounds, seconds, words)
         if _wanted(growth.SCENARIO, words):
-            report.figures.take(growth.figures(_made(place / "growth"), url, rounds, seconds / 2, _say))
+            report.figures.take(growth.figures(_made(place / "growth"), url, rounds, seconds / 4, _say))
         for turn in range(rounds if _wanted(starting.SCENARIO, words) else 0):
             _say(f"start, round {turn + 1} of {rounds}")
-            starting.measure(place, turn, report.figures)
+            starting.measure(place, MEASURED_CORE, turn, report.figures)
 
 
 def side_by_side(report: Report, folder: Path, url: str, rounds: int, seconds: float, words: list[str]) -> None:

@@ -5,14 +5,15 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
-from bench import cost, reynard, scenarios
+from bench import bodies, cost, reynard, scenarios
 from bench.figures import Figures, Row, named
 from bench.subject import Subject
-from reynard.bootstrap.data_dir import new_key, open_store
+from reynard.bootstrap.data_dir import STORE_FILE, new_key, open_store
 from reynard.bootstrap.system import SystemChance, SystemClock
 from reynard.core.ledger import Entry
 from reynard.core.limits import Limits
@@ -43,7 +44,9 @@ THEIR_LEDGER: Final = """
 INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note)
 SELECT task.key_id, task.id, entry.kind, entry.amount, entry.cost, task.created, entry.note
   FROM tasks AS task
- CROSS JOIN (SELECT kind, amount, cost, note FROM ledger WHERE task_id = (SELECT id FROM tasks ORDER BY seq LIMIT 1)) AS entry
+ CROSS JOIN (SELECT kind, amount, cost, note
+               FROM ledger
+              WHERE task_id = (SELECT id FROM tasks ORDER BY seq LIMIT 1)) AS entry
  WHERE task.seq > (SELECT min(seq) FROM tasks)
 """
 SOME_TASKS: Final = "SELECT id FROM tasks WHERE seq % :every = 0 LIMIT :limit"
@@ -58,10 +61,9 @@ class Grown:
         self.poll = scenarios.polls(subject, tasks)
         self.sync = scenarios.asked(subject)
         if secrets:
-            each = [
-                load.target(subject.url, subject.path, _headers(secret), scenarios.bodies.chat()) for secret in secrets
-            ]
-            self.sync = Target(self.sync.host, self.sync.port, tuple(one.requests[0] for one in each))
+            host = urlsplit(subject.url).netloc
+            each = (load.request("POST", host, subject.path, _headers(secret), bodies.chat()) for secret in secrets)
+            self.sync = Target(self.sync.host, self.sync.port, tuple(each))
 
 
 def figures(folder: Path, upstream: str, rounds: int, seconds: float, say: Callable[[str], None]) -> list[Row]:
@@ -84,7 +86,7 @@ def tasks_name(count: int) -> str:
 
 
 KEYS_NAME: Final = f"{KEYS:,} keys"
-SCENARIO: Final = "cost and what is stored"
+SCENARIO: Final = "growth: CPU time and what is stored"
 
 
 def _names() -> list[str]:
@@ -112,20 +114,15 @@ def _filled(folder: Path, upstream: str) -> Mapping[str, list[str]]:
         load.on_loop(load.closed(scenarios.completed(subject), connections=1, seconds=0.0, warm_s=0.01))
     for count in TASKS:
         shutil.copytree(base, folder / tasks_name(count))
-        asyncio.run(_with_tasks(folder / tasks_name(count) / "data", count))
+        _with_tasks(folder / tasks_name(count) / "data", count)
     shutil.copytree(folder / tasks_name(TASKS[0]), folder / KEYS_NAME)
     return {KEYS_NAME: asyncio.run(_with_keys(folder / KEYS_NAME / "data"))}
 
 
-async def _with_tasks(data: Path, count: int) -> None:
-    store = open_store(data)
-
-    def fill(connection: sqlite3.Connection) -> int:
+def _with_tasks(data: Path, count: int) -> None:
+    with closing(sqlite3.connect(data / STORE_FILE)) as connection, connection:
         connection.execute(MANY_TASKS, {"count": count, "over": OVER_S})
-        return connection.execute(THEIR_LEDGER).rowcount
-
-    await store._writer.run(fill)
-    await store.close()
+        connection.execute(THEIR_LEDGER)
 
 
 async def _with_keys(data: Path) -> list[str]:
@@ -144,7 +141,7 @@ async def _with_key(store: Store) -> str:
 
 
 def _opened(stack: ExitStack, folder: Path, upstream: str, name: str, secrets: list[str]) -> Grown:
-    with sqlite3.connect(folder / "data" / "reynard.db") as connection:
+    with closing(sqlite3.connect(folder / "data" / STORE_FILE)) as connection:
         count = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
         every = max(1, count // POLLED)
         tasks = [row[0] for row in connection.execute(SOME_TASKS, {"every": every, "limit": POLLED})]

@@ -1,5 +1,6 @@
 """How long it takes to be there: the import alone, and from nothing to the first answer."""
 
+import os
 import subprocess
 import sys
 import time
@@ -16,13 +17,19 @@ IMPORTS = (
 )
 
 
-def measure(folder: Path, turn: int, figures: Figures) -> None:
+def measure(folder: Path, core: int, turn: int, figures: Figures) -> None:
     """Once, with a data directory of its own."""
-    printed = subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", IMPORTS],
+        check=True,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    ).stdout
     figures.add(named(SCENARIO, "reynard", "import"), "s", float(printed))
     began = time.perf_counter()
     place = ("--port", "0", "--data", str(folder / f"start{turn}"))
-    with servers.server(0, "reynard", "serve", *place) as gateway:
+    with servers.server(core, "reynard", "serve", *place) as gateway:
         urllib.request.urlopen(f"{gateway.url}/readyz").read()
         figures.add(named(SCENARIO, "reynard", "ready"), "s", time.perf_counter() - began)
         figures.add(named(SCENARIO, "reynard", "idle, peak memory"), "MB", cost.peak_mb((gateway.pid,)))
