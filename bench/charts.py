@@ -32,9 +32,9 @@ def draw(figures: Figures, *files: Path) -> None:
     for panel, plot in zip(panels.flat, (_throughput, _latency, _cpu, _bodies), strict=True):
         plot(panel, figures)
         panel.spines[["top", "right"]].set_visible(False)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    if handles:
-        picture.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    named = {name: line for panel in panels.flat for line, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    if named:
+        picture.legend([*named.values()], [*named], loc="outside upper center", ncols=len(named), frameon=False)
     for file in files:
         picture.savefig(file, dpi=DOTS, metadata={"Date": None} if file.suffix == ".svg" else None)
 
@@ -52,7 +52,7 @@ def _bodies(panel: Any, figures: Figures) -> None:
 
 
 def _latency(panel: Any, figures: Figures) -> None:
-    panel.set_title(f"{RATED}: latency in ms, from when each was due", loc="left")
+    panel.set_title(f"{RATED}: ms since each was due", loc="left")
     _each(panel, (UPSTREAM, *PROXIES), [*SPECTRUM], lambda who, what: figures.median(RATED, who, what))
 
 
@@ -80,9 +80,12 @@ def _cpu(panel: Any, figures: Figures) -> None:
     panel.set_title("sync JSON, 32 connections: CPU ms a request", loc="left")
     found = {subject: figures.median(sync_name(32), subject, "CPU") for subject in PROXIES}
     measured = {subject: value for subject, value in found.items() if value}
-    bars = panel.barh([*measured], [*measured.values()], color=[COLOURS[subject] for subject in measured])
-    panel.bar_label(bars, [f"{value:.3g}" for value in measured.values()], padding=4)
-    if measured:
-        panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(lambda number, _: f"{number:g}")
-    panel.invert_yaxis()
+    panel.set_yticks(range(len(measured)), [*measured])
+    panel.set_ylim(len(measured) - 0.5, -0.5)
+    for at, (subject, value) in enumerate(measured.items()):
+        panel.plot(value, at, MARK, color=COLOURS[subject], markersize=9)
+        panel.annotate(f"{value:.3g}", (value, at), xytext=(9, -4), textcoords="offset points")
+    panel.set_xscale("log")
+    panel.margins(x=0.15)
+    panel.xaxis.set_major_formatter(lambda number, _: f"{number:g}")
+    panel.grid(axis="x", color="#e6e6e6")

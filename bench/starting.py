@@ -7,7 +7,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from bench import cost, servers
+from bench import servers
 from bench.figures import Figures, named
 
 SCENARIO = "start"
@@ -32,4 +32,3 @@ def measure(folder: Path, core: int, turn: int, figures: Figures) -> None:
     with servers.server(core, "reynard", "serve", *place) as gateway:
         urllib.request.urlopen(f"{gateway.url}/readyz").read()
         figures.add(named(SCENARIO, "reynard", "ready"), "s", time.perf_counter() - began)
-        figures.add(named(SCENARIO, "reynard", "idle, peak memory"), "MB", cost.peak_mb((gateway.pid,)))

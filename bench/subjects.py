@@ -40,7 +40,13 @@ def started(
             if name in INSTALLED:
                 figures.add(named("installed size", name), "MB", INSTALLED[name]())
         except (Unavailable, NotListening) as error:
-            figures.note(f"**{name} was not measured**: {error}")
+            figures.note(f"**{name} was not measured**: {_in_short(str(error))}")
             continue
         figures.add(named("start to the first answer or line", name), "s", subject.started_s)
     return found
+
+
+def _in_short(said: str) -> str:
+    """How it begins and how it ends."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return " … ".join(dict.fromkeys((lines[0], lines[-1]))) if lines else "it does not say why"
