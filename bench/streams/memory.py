@@ -1,13 +1,14 @@
 """What a subject holds in memory: when it does nothing, for a connection that does nothing, for a task that waits."""
 
 import asyncio
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
-from bench.streams import process, starts
+from bench.streams import starts
 from bench.streams.reader import GENERATIONS, PATIENCE_S, Broken, Target
 from bench.streams.session import PEERS, Figure, Session
 
@@ -15,8 +16,15 @@ NOTHING: Final = "/nothing"
 IDLE: Final = 5_000
 IDLE_OF_PEERS: Final = 1_000  # they close what is idle for five seconds, and answer slowly
 QUEUED: Final = 10_000
+HELD: Final = "paced 0 chunks at 1/s, held"
+PAGE_KB: Final = os.sysconf("SC_PAGE_SIZE") / 1024
 WARM: Final = 500
 SUBMITTERS: Final = 32
+
+
+def resident_kb(pids: Iterable[int]) -> float:
+    """In memory now, of all together."""
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids) * PAGE_KB
 
 
 class Asker(asyncio.Protocol):
@@ -72,32 +80,32 @@ async def idle(session: Session, name: str, seconds: float) -> list[Figure]:
     """After its start, and for each of thousands of connections on which a request was answered."""
     count = IDLE_OF_PEERS if name in PEERS else IDLE
     with session.fresh(name) as target:
-        started = process.resident_kb(target.pids)
+        started = resident_kb(target.pids)
         await _leave(await _connected(target, count // 20), target, session)
-        before = process.resident_kb(target.pids)
+        before = resident_kb(target.pids)
         askers = await _connected(target, count)
-        held = process.resident_kb(target.pids) - before
+        held = resident_kb(target.pids) - before
         lost = sum(not asker.is_open for asker in askers)
         await _leave(askers, target, session)
     if lost:
         raise Broken(f"{name}: {lost} of {count} idle connections were closed")
     return [
-        Figure("resident after the start", "MB", started / 1024),
-        Figure(f"{count:,} idle connections: each", "KB", held / count),
+        Figure("idle", "resident", "MB", started / 1024),
+        Figure(f"{count:,} idle connections", "memory each", "KB", held / count),
     ]
 
 
 async def queued(session: Session, name: str, seconds: float) -> list[Figure]:
     """For each of thousands of tasks that wait, beside its own body; the provider does not answer."""
-    with session.fresh(name, starts.reynard(starts.QUEUE)) as target:
-        prompt = {"role": "user", "content": "Say hello."}
+    with session.fresh(name, starts.queueing) as target:
+        prompt = {"role": "user", "content": HELD}
         body = msgspec.json.encode({"model": target.subject.model, "messages": [prompt]})
         request = target.call("POST", GENERATIONS, body)
         await _submitted(target, request, WARM)
-        before = process.resident_kb(target.pids)
+        before = resident_kb(target.pids)
         await _submitted(target, request, QUEUED)
-        held = process.resident_kb(target.pids) - before
-    return [Figure(f"{QUEUED:,} queued tasks: each, beside its body", "KB", held / QUEUED - len(body) / 1024)]
+        held = resident_kb(target.pids) - before
+    return [Figure(f"{QUEUED:,} queued tasks", "memory each, beside its body", "KB", held / QUEUED - len(body) / 1024)]
 
 
 async def _submitted(target: Target, request: bytes, count: int) -> None:
@@ -130,7 +138,6 @@ async def _leave(askers: list[Asker], target: Target, session: Session) -> None:
 
 
 async def _asker(target: Target, requests: Iterator[bytes]) -> Asker:
-    where = urlsplit(target.subject.url)
-    loop = asyncio.get_running_loop()
-    _, asker = await loop.create_connection(lambda: Asker(requests), where.hostname, where.port)
+    asker = Asker(requests)
+    await asyncio.get_running_loop().create_connection(lambda: asker, *target.address)
     return asker

@@ -15,12 +15,13 @@ import httptools
 import msgspec
 from msgspec import Struct, field
 
+from bench.figures import UPSTREAM
 from bench.subject import CHAT, Subject
 
 GENERATIONS: Final = "/v1/llm/generations"
 STAMP: Final = b'"@'
 OPENING_AT_ONCE: Final = 32
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 15.0
 ENDINGS: Final = (b"data: [DONE]\n\n", b"event: done\ndata: ")
 """Of a stream, and of a durable one."""
 
@@ -40,6 +41,12 @@ class Target(Struct, frozen=True, kw_only=True):
     def pids(self) -> tuple[int, ...]:
         """All of its processes."""
         return self.subject.pids
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = urlsplit(self.subject.url).netloc.partition(":")
+        return host, int(port)
 
     def request(self, words: str) -> bytes:
         """The request for a stream, as bytes on the wire; `words` tell the upstream its pace."""
@@ -61,7 +68,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
 def upstream_alone(url: str) -> Target:
     """Nothing in between."""
-    return Target(name="upstream alone", subject=Subject(name="upstream", version="", url=url, pids=(), path=CHAT))
+    return Target(name=UPSTREAM, subject=Subject(name="upstream", version="", url=url, pids=(), path=CHAT))
 
 
 class Tally(Struct):
@@ -87,6 +94,9 @@ class Stream(asyncio.Protocol):
         self._request = request
         self._tally = tally
         self._count = self._count_stamped if timed else self._count_only
+        self._told: bytes | None = None  # of the answer to a submitted task
+        self._rest = self._end = b""  # the piece of an event under way, and the last whole ones
+        self._next = 0
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -152,7 +162,7 @@ class Stream(asyncio.Protocol):
 
     def _read(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._told: bytes | None = None
+        self._told = None
         self._rest = self._end = b""
 
     def _first(self, now: int) -> None:
@@ -213,7 +223,7 @@ class Crowd:
             for _ in waiting:
                 await self._open()
 
-        async with asyncio.timeout(PATIENCE_S + count / 50):
+        async with asyncio.timeout(PATIENCE_S + count / 250):
             await asyncio.gather(*(some() for _ in range(min(count, OPENING_AT_ONCE))))
         self.check()
 
@@ -237,12 +247,8 @@ class Crowd:
             stream.close()
 
     async def _open(self) -> None:
-        where = urlsplit(self._target.subject.url)
-        _, stream = await asyncio.get_running_loop().create_connection(
-            lambda: Stream(self._target, self._request, self.tally, timed=self._timed, again=self._again),
-            where.hostname,
-            where.port,
-        )
+        stream = Stream(self._target, self._request, self.tally, timed=self._timed, again=self._again)
+        await asyncio.get_running_loop().create_connection(lambda: stream, *self._target.address)
         self.streams.append(stream)
         await stream.begun
 

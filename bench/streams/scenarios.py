@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, Final
 
 from msgspec import Struct
 
-from bench.streams import memory, process
+from bench import cost
+from bench.figures import UPSTREAM
+from bench.streams import memory
 from bench.streams.reader import Crowd, Tally, Target, crowd
-from bench.streams.session import ALONE, LITELLM, OWN, PEERS, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
+from bench.streams.session import DURABLE, LITELLM, OWN, PEERS, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
 
 AT_ONCE: Final = "paced 4 chunks at 0/s"
 SHORT: Final = "paced 8 chunks at 10/s"
@@ -32,7 +34,7 @@ async def first_chunk(session: Session, name: str, seconds: float) -> list[Figur
         await asyncio.sleep(seconds / 20)
         firsts = await _firsts(found, seconds / 4)
         await found.ended()
-    return _percentiles("first chunk, 1 stream", firsts)
+    return _percentiles("first chunk, 1 stream", "", firsts)
 
 
 async def first_chunk_of_50(session: Session, name: str, seconds: float) -> list[Figure]:
@@ -44,7 +46,7 @@ async def first_chunk_of_50(session: Session, name: str, seconds: float) -> list
             await asyncio.sleep(SHORT_S / 50)
         firsts = await _firsts(found, seconds / 2)
         await found.ended()
-    return _percentiles("first chunk, 50 streams", firsts)
+    return _percentiles("first chunk, 50 streams", "", firsts)
 
 
 async def paced(session: Session, name: str, seconds: float) -> list[Figure]:
@@ -59,7 +61,7 @@ async def paced(session: Session, name: str, seconds: float) -> list[Figure]:
         session.tell("end")
         await found.ended()
     await session.settle(target)
-    return [Figure(f"{streams} streams at 10/s", "chunks/CPU s", window.chunks / max(window.cpu_s, 0.01))]
+    return [Figure(f"{streams} streams at 10/s", "a CPU second", "chunks", window.chunks / max(window.cpu_s, 0.01))]
 
 
 async def saturated(session: Session, name: str, seconds: float) -> list[Figure]:
@@ -72,8 +74,8 @@ async def saturated(session: Session, name: str, seconds: float) -> list[Figure]
         found.check()
     await session.settle(target)
     return [
-        Figure("saturated", "chunks/s", window.chunks / window.seconds),
-        Figure("saturated: cost", "chunks/CPU s", window.chunks / max(window.cpu_s, 0.01)),
+        Figure("saturated streams", "delivered", "chunks/s", window.chunks / window.seconds),
+        Figure("saturated streams", "a CPU second", "chunks", window.chunks / max(window.cpu_s, 0.01)),
     ]
 
 
@@ -84,16 +86,16 @@ async def opened(session: Session, name: str, seconds: float) -> list[Figure]:
         async with crowd(target, AT_ONCE) as warming:
             await warming.join(WARM)
             await warming.ended()
-        before = process.resident_kb(target.pids)
+        before = memory.resident_kb(target.pids)
         async with crowd(target, TWICE_A_SECOND) as found:
             for streams in OPEN.get(name, (1_000, 5_000)):
                 await found.join(streams - len(found.streams))
-                held = (process.resident_kb(target.pids) - before) / streams
-                figures += [Figure(f"{streams:,} open streams: each", "KB", held)] * (name != ALONE)
+                held = (memory.resident_kb(target.pids) - before) / streams
+                figures += [Figure(_open(streams), "memory each", "KB", held)] * (name != UPSTREAM)
                 figures += await _lateness(session, found, target, seconds)
             session.tell("end")
             broken = await found.broken()
-            figures.append(Figure(f"{len(found.streams):,} open streams: without a good end", "streams", broken))
+            figures.append(Figure(_open(len(found.streams)), "without a good end", "streams", broken))
         await session.settle(target)
     return figures
 
@@ -105,11 +107,13 @@ async def _lateness(session: Session, found: Crowd, target: Target, seconds: flo
     found.tally.notes = True
     window = await Window.of(found.tally, target, seconds / 2)
     found.tally.notes = False
-    streams = len(found.streams)
-    return [
-        *_percentiles(f"{streams:,} streams at 2/s: delay of a chunk", found.tally.delays),
-        Figure(f"{streams:,} streams at 2/s: delivered", "chunks/s", window.chunks / window.seconds),
-    ]
+    part = _open(len(found.streams))
+    delivered = Figure(part, "delivered", "chunks/s", window.chunks / window.seconds)
+    return [*_percentiles(part, "delay ", found.tally.delays), delivered]
+
+
+def _open(streams: int) -> str:
+    return f"{streams:,} open streams at 2/s"
 
 
 class Window(Struct, frozen=True):
@@ -122,9 +126,9 @@ class Window(Struct, frozen=True):
     @classmethod
     async def of(cls, tally: Tally, target: Target, seconds: float) -> "Window":
         """From now on."""
-        chunks, cpu_s, began = tally.chunks, process.cpu_s(target.pids), time.monotonic()
+        chunks, cpu_s, began = tally.chunks, cost.cpu_s(target.pids), time.monotonic()
         await asyncio.sleep(seconds)
-        return cls(tally.chunks - chunks, process.cpu_s(target.pids) - cpu_s, time.monotonic() - began)
+        return cls(tally.chunks - chunks, cost.cpu_s(target.pids) - cpu_s, time.monotonic() - began)
 
 
 async def _firsts(found: Crowd, seconds: float) -> list[int]:
@@ -133,29 +137,27 @@ async def _firsts(found: Crowd, seconds: float) -> list[int]:
     return list(found.tally.firsts[seen:])
 
 
-def _percentiles(what: str, values: Collection[int]) -> list[Figure]:
+def _percentiles(part: str, what: str, values: Collection[int]) -> list[Figure]:
     if not values:
         return []  # nothing came: what was delivered tells of it
-    return [Figure(f"{what}: p{share}", "ms", percentile_ms(values, share / 100)) for share in (50, 99)]
+    return [Figure(part, f"{what}p{share}", "ms", percentile_ms(values, share / 100)) for share in (50, 99)]
 
 
 class Scenario(Struct, frozen=True):
-    """`most_rounds`: what takes long, or says the same every time, is measured so often and no more. `compared`: it is
-    shown what is added to the upstream alone."""
+    """`most_rounds`: what takes long, or says the same every time, is measured so often and no more."""
 
     name: str
     targets: tuple[str, ...]
-    measure: Callable[[Session, str, float], Awaitable[list[Figure]]]
+    measure: Callable[[Session, str, float], Coroutine[Any, Any, list[Figure]]]
     most_rounds: int = 1_000
-    compared: bool = False
 
 
 SCENARIOS: Final = (
-    Scenario("idle", tuple(name for name in SUBJECTS if name != "reynard durable"), memory.idle, most_rounds=1),
+    Scenario("idle", tuple(name for name in SUBJECTS if name != DURABLE), memory.idle, most_rounds=1),
     Scenario("queue", (SYNC,), memory.queued, most_rounds=1),
-    Scenario("first chunk", (ALONE, *SUBJECTS), first_chunk, compared=True),
-    Scenario("first chunk of 50", (ALONE, *SUBJECTS), first_chunk_of_50, compared=True),
+    Scenario("first chunk", (UPSTREAM, *SUBJECTS), first_chunk),
+    Scenario("first chunk of 50", (UPSTREAM, *SUBJECTS), first_chunk_of_50),
     Scenario("paced", SUBJECTS, paced),
     Scenario("saturated", SUBJECTS, saturated),
-    Scenario("open", (ALONE, *OWN, *PEERS), opened, most_rounds=2, compared=True),
+    Scenario("open", (UPSTREAM, *OWN, *PEERS), opened, most_rounds=2),
 )

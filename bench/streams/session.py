@@ -11,18 +11,18 @@ import click
 import msgspec
 from msgspec import Struct
 
-from bench import servers
-from bench.streams import process, reader
+from bench import cost, servers
+from bench.figures import UPSTREAM
+from bench.streams import reader
 from bench.streams.reader import Target
 from bench.subject import Start, Subject, Unavailable
 
-ALONE: Final = "upstream alone"
 RELAY: Final = "bare relay"
 SYNC: Final = "reynard sync"
 DURABLE: Final = "reynard durable"
 NGINX: Final = "nginx"
-LITELLM: Final = "LiteLLM"
-PORTKEY: Final = "Portkey"
+LITELLM: Final = "litellm"
+PORTKEY: Final = "portkey"
 
 OWN: Final = (RELAY, SYNC, DURABLE, NGINX)
 """Quick to start: where memory is counted, each is a process that did nothing yet."""
@@ -38,8 +38,9 @@ MOST_QUIETS: Final = 25
 
 
 class Figure(Struct, frozen=True):
-    """One value of one round. `what`: of the target."""
+    """One value of one round: `what` there is to say of a target in a `part` of a scenario."""
 
+    part: str
     what: str
     unit: str
     value: float
@@ -58,11 +59,11 @@ class Session:
 
     def has(self, name: str) -> bool:
         """Whether there is a way to start it."""
-        return name == ALONE or STARTED_AS.get(name, name) in self._starts
+        return name == UPSTREAM or STARTED_AS.get(name, name) in self._starts
 
     def target(self, name: str) -> Target:
         """The one that runs all the time. Raises `Unavailable`."""
-        if name == ALONE:
+        if name == UPSTREAM:
             return reader.upstream_alone(self.upstream.url)
         started = STARTED_AS.get(name, name)
         if started not in self._started:
@@ -78,11 +79,19 @@ class Session:
     @contextmanager
     def fresh(self, name: str, start: Start | None = None) -> Iterator[Target]:
         """One that did nothing yet, for as long as this is open; of the peers, the one that runs all the time."""
-        if name in (ALONE, *PEERS):
+        if name in (UPSTREAM, *PEERS):
             yield self.target(name)
             return
         with self._start(STARTED_AS.get(name, name), start) as subject:
             yield _target(name, subject)
+
+    @contextmanager
+    def turn_of(self, name: str) -> Iterator[None]:
+        """All others stand still."""
+        own = STARTED_AS.get(name, name)
+        others = (subject for other, subject in self._started.items() if other != own)
+        with cost.standing_still(pid for other in others if isinstance(other, Subject) for pid in other.pids):
+            yield
 
     def tell(self, word: str) -> int:
         """`go`, `end` or `state`, to the upstream; how many streams are open there."""
@@ -93,9 +102,9 @@ class Session:
         """Ends what is open, and waits until the target has nothing more to do, some seconds at the most."""
         self.tell("end")
         for _ in range(MOST_QUIETS):
-            before = process.cpu_s(target.pids)
+            before = cost.cpu_s(target.pids)
             await asyncio.sleep(QUIET_S)
-            if process.cpu_s(target.pids) - before <= QUIET_S * QUIET_SHARE:
+            if cost.cpu_s(target.pids) - before <= QUIET_S * QUIET_SHARE:
                 return
 
     @contextmanager

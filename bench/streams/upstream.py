@@ -3,7 +3,7 @@
 The prompt says how: `paced 40 chunks at 2/s`; 0 chunks go on until they are ended, 0/s is as fast as they are taken.
 The first chunk comes at once; `, held` keeps the others back until it is told to go on. `GET /_go` lets go of all that
 is held, their turns spread evenly; `GET /_end` ends all that is open, one after the other within eight chunks' time;
-`GET /_state` tells how many are open. What is asked without a stream is never answered.
+`GET /_state` tells how many are open. What is held and no stream is never answered; other words are answered at once.
 
 Each chunk carries the moment in which it was sent, and its number: `@<nanoseconds, 19 digits> <number, 7 digits>`, by
 the clock that all processes of a machine share. One timer writes all that is due: 10,000 chunks a second for a sixth of
@@ -13,6 +13,7 @@ a core.
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Final
 
 import httptools
@@ -48,6 +49,11 @@ FIRST: Final = HEAD + _frame('{"index":0,"delta":{"role":"assistant","content":"
 CHUNK: Final = _frame('{"index":0,"delta":{"content":"%b"},"finish_reason":null}')
 LAST: Final = _frame('{"index":0,"delta":{},"finish_reason":"stop"}')
 USAGE: Final = _frame("", ',"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18}')
+COMPLETION: Final = (
+    f'{{"id":"chatcmpl-paced","object":"chat.completion","created":1780000000,"model":"{MODEL}","choices":[{{"index":0,'
+    '"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],'
+    '"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}'
+).encode()
 DONE: Final = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
@@ -151,7 +157,10 @@ class Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         words = WORDS.search(self._body)
-        if words is None or STREAM.search(self._body) is None:
+        if words is None:
+            self._transport.write(_answer(200, b"OK", COMPLETION))
+            return
+        if STREAM.search(self._body) is None:
             return
         chunks, per_s = int(words[1]), float(words[2])
         self._last = LAST + (USAGE if b"include_usage" in self._body else b"") + DONE
@@ -197,7 +206,11 @@ def _answer(status: int, reason: bytes, body: bytes) -> bytes:
     return ANSWER % (status, reason, len(body), body)
 
 
-CONTROLS: Final = {b"/_go": Wheel.go, b"/_end": Wheel.end, b"/_state": lambda wheel: None}
+CONTROLS: Final[dict[bytes, Callable[[Wheel], None]]] = {
+    b"/_go": Wheel.go,
+    b"/_end": Wheel.end,
+    b"/_state": lambda wheel: None,
+}
 
 
 async def main() -> None:
