@@ -223,7 +223,7 @@ class Crowd:
             for _ in waiting:
                 await self._open()
 
-        async with asyncio.timeout(PATIENCE_S + count / 250):
+        async with asyncio.timeout(PATIENCE_S + count / 100):
             await asyncio.gather(*(some() for _ in range(min(count, OPENING_AT_ONCE))))
         self.check()
 

@@ -52,7 +52,8 @@ def _values(session: Session, scenario: Scenario, target: str, seconds: float) -
         with session.turn_of(target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(scenario.measure(session, target, seconds))
     except (Unavailable, Broken, TimeoutError, OSError) as error:
-        click.secho(f"{scenario.name}, {target}: {type(error).__name__} {error}", fg="red", err=True)
+        why = str(error).splitlines() or [""]
+        click.secho(f"{scenario.name}, {target}: {type(error).__name__} {why[-1]}", fg="red", err=True)
         return []
 
 

@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import Any, Final
 
+import click
 from msgspec import Struct
 
 from bench import cost
 from bench.figures import UPSTREAM
 from bench.streams import memory
+from bench.streams.memory import resident_kb
 from bench.streams.reader import Crowd, Tally, Target, crowd
-from bench.streams.session import DURABLE, LITELLM, OWN, PEERS, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
+from bench.streams.session import DURABLE, LITELLM, OWN, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
 
 AT_ONCE: Final = "paced 4 chunks at 0/s"
 SHORT: Final = "paced 8 chunks at 10/s"
@@ -21,7 +24,6 @@ TWICE_A_SECOND: Final = "paced 0 chunks at 2/s, held"
 POURED: Final = "paced 1000 chunks at 0/s"
 POURED_STREAMS: Final = 16
 PACED: Final = {LITELLM: 50, PORTKEY: 200}  # what they can take; the others take 500
-OPEN: Final = {LITELLM: (200,), PORTKEY: (200,)}  # the others 1,000, and then 5,000
 WARM: Final = 50
 SWING_S: Final = 0.7  # until all streams that were let go have had a turn
 
@@ -79,41 +81,35 @@ async def saturated(session: Session, name: str, seconds: float) -> list[Figure]
     ]
 
 
-async def opened(session: Session, name: str, seconds: float) -> list[Figure]:
-    """Thousands of open streams: what each holds in memory, and how late its chunks are."""
-    figures: list[Figure] = []
+async def opened(session: Session, name: str, seconds: float, *, streams: int) -> list[Figure]:
+    """Many open streams: what each holds in memory, and how late its chunks are."""
+    part = f"{streams:,} open streams at 2/s"
     with session.fresh(name) as target:
         async with crowd(target, AT_ONCE) as warming:
             await warming.join(WARM)
             await warming.ended()
-        before = memory.resident_kb(target.pids)
+        before = resident_kb(target.pids)
         async with crowd(target, TWICE_A_SECOND) as found:
-            for streams in OPEN.get(name, (1_000, 5_000)):
-                await found.join(streams - len(found.streams))
-                held = (memory.resident_kb(target.pids) - before) / streams
-                figures += [Figure(_open(streams), "memory each", "KB", held)] * (name != UPSTREAM)
-                figures += await _lateness(session, found, target, seconds)
+            await found.join(streams)
+            held = (resident_kb(target.pids) - before) / streams
+            figures = [Figure(part, "memory each", "KB", held)] if target.pids else []
+            figures += await _lateness(session, found, target, part, seconds)
             session.tell("end")
-            broken = await found.broken()
-            figures.append(Figure(_open(len(found.streams)), "without a good end", "streams", broken))
+            figures.append(Figure(part, "without a good end", "streams", await found.broken()))
+            for fault in found.tally.faults[:1]:
+                click.secho(f"{part}, {fault}", fg="red", err=True)
         await session.settle(target)
     return figures
 
 
-async def _lateness(session: Session, found: Crowd, target: Target, seconds: float) -> list[Figure]:
+async def _lateness(session: Session, found: Crowd, target: Target, part: str, seconds: float) -> list[Figure]:
     session.tell("go")
     await asyncio.sleep(SWING_S)
-    del found.tally.delays[:]
     found.tally.notes = True
     window = await Window.of(found.tally, target, seconds / 2)
     found.tally.notes = False
-    part = _open(len(found.streams))
     delivered = Figure(part, "delivered", "chunks/s", window.chunks / window.seconds)
     return [*_percentiles(part, "delay ", found.tally.delays), delivered]
-
-
-def _open(streams: int) -> str:
-    return f"{streams:,} open streams at 2/s"
 
 
 class Window(Struct, frozen=True):
@@ -159,5 +155,7 @@ SCENARIOS: Final = (
     Scenario("first chunk of 50", (UPSTREAM, *SUBJECTS), first_chunk_of_50),
     Scenario("paced", SUBJECTS, paced),
     Scenario("saturated", SUBJECTS, saturated),
-    Scenario("open", (UPSTREAM, *OWN, *PEERS), opened, most_rounds=2),
+    Scenario("200 open", (UPSTREAM, *SUBJECTS), partial(opened, streams=200)),
+    Scenario("1,000 open", (UPSTREAM, *OWN), partial(opened, streams=1_000), most_rounds=3),
+    Scenario("5,000 open", (UPSTREAM, *OWN), partial(opened, streams=5_000), most_rounds=2),
 )
