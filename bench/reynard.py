@@ -15,15 +15,19 @@ from reynard import __version__
 LIMITS: Final = ("--rpm", "1000000000", "--tpm", "1000000000", "--concurrency", "1000000", "--credits", "1000000")
 """High enough never to be met: what they cost is to be counted and compared for each request."""
 KEY_FILE: Final = "bench.key"
+PLACES: Final = "concurrency = 512\n"
 
 
 @contextmanager
-def start(core: int, upstream: str, folder: Path) -> Iterator[Subject]:
-    """See `bench.subject.Start`. A second one in the same folder goes on with the same store and key."""
+def start(core: int, upstream: str, folder: Path, settings: str = PLACES) -> Iterator[Subject]:
+    """See `bench.subject.Start`. A second one in the same folder goes on with the same store and key.
+
+    `settings`: of the channel, and tables that follow it.
+    """
     config = folder / "bench.toml"
     config.write_text(
         f'[server]\ndrain_s = 1\n\n[[channels]]\nname = "bench"\ndialect = "openai"\nbase_url = "{upstream}/v1"\n'
-        f'models = ["{MODEL}"]\nconcurrency = 512\n'
+        f'models = ["{MODEL}"]\n{settings}'
     )
     place = ("--data", str(folder / "data"), "--config", str(config))
     secret = _key(folder / KEY_FILE, place)
