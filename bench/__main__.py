@@ -10,13 +10,14 @@ import os
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 
 import click
 
-from bench import cost, growth, scenarios, starting, subjects
+from bench import cost, growth, scenarios, starting, streams, subjects
 from bench.figures import UPSTREAM
 from bench.peers import upstream
 from bench.report import Report
@@ -61,11 +62,26 @@ def run(report: Report, rounds: int, seconds: float, words: list[str]) -> None:
         place = Path(folder)
         url = stack.enter_context(upstream.start(MEASURING_CORE, _made(place / "upstream")))
         side_by_side(report, place, url, rounds, seconds, words)
-        if _wanted(growth.SCENARIO, words):
-            report.figures.take(growth.figures(_made(place / "growth"), url, rounds, seconds / 4, _say))
-        for turn in range(rounds if _wanted(starting.SCENARIO, words) else 0):
-            _say(f"start, round {turn + 1} of {rounds}")
-            starting.measure(place, MEASURED_CORE, turn, report.figures)
+        with _whatever_happens(report, "starts"):
+            for turn in range(rounds if _wanted(starting.SCENARIO, words) else 0):
+                _say(f"start, round {turn + 1} of {rounds}")
+                starting.measure(place, MEASURED_CORE, turn, report.figures)
+        with _whatever_happens(report, "growth"):
+            if _wanted(growth.SCENARIO, words):
+                report.figures.take(growth.figures(_made(place / "growth"), url, rounds, seconds / 4, _say))
+        with _whatever_happens(report, "streams"):
+            report.figures.take(streams.figures(_made(place / "streams"), rounds, seconds, subjects.STARTS, words))
+
+
+@contextmanager
+def _whatever_happens(report: Report, part: str) -> Iterator[None]:
+    """The other parts are worth having too."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 it is told
+        report.figures.note(f"**{part}: broken off**, {type(error).__name__}: {error}")
+    gc.collect()
+    report.keep()
 
 
 def side_by_side(report: Report, folder: Path, url: str, rounds: int, seconds: float, words: list[str]) -> None:
@@ -96,6 +112,7 @@ def _measured(report: Report, scenario: Scenario, name: str, seconds: float, ali
         except OSError as error:
             report.figures.note(f"**{name} was gone during `{scenario.name}`**: {error}")
             del alive[name]
+    gc.collect()
     report.keep()
 
 

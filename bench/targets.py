@@ -9,9 +9,12 @@ from bench import growth
 from bench.figures import Figures
 from bench.scenarios import COMPLETION, RATED, SUBMIT, sync_name
 from bench.starting import SCENARIO as START
+from bench.streams.session import DURABLE, LITELLM, RELAY
+from bench.streams.session import SYNC as SYNC_STREAM
 
 Value = Callable[[Figures], float | None]
 SYNC: Final = sync_name(32)
+OPEN: Final = "5,000 open streams at 2/s"
 
 
 class Target(Struct, frozen=True):
@@ -59,6 +62,11 @@ def _sync_times(peer: str) -> Value:
     return _times((SYNC, "reynard", "answers"), (SYNC, peer, "answers"))
 
 
+def _streamed(target: str, peer: str) -> Value:
+    what = ("saturated streams", "a CPU second")
+    return _times((what[0], target, what[1]), (what[0], peer, what[1]))
+
+
 def _added(what: str) -> Value:
     def added(figures: Figures) -> float | None:
         own, alone = figures.median(RATED, "reynard", what), figures.median(RATED, "upstream alone", what)
@@ -83,6 +91,26 @@ TARGETS: Final = (
     Target("added latency alone, 200 requests/s, p99", _added("p99"), " ms", most=2),
     Target("async submits", _median(SUBMIT, "reynard", "answers"), "/s", least=4_000),
     Target("submit to completed, p50", _median(f"{COMPLETION}, 1 connection", "reynard", "p50"), " ms", most=5),
+    *(
+        Target(f"SSE, {target}, chunks a CPU second, times {peer}", _streamed(target, peer), least=least)
+        for target in (SYNC_STREAM, DURABLE)
+        for peer, least in ((RELAY, 0.6), (LITELLM, 8))
+    ),
+    *(
+        Target(f"{OPEN}, {target}, added delay p99", _median(OPEN, target, "added delay p99"), " ms", most=100)
+        for target in (SYNC_STREAM, DURABLE)
+    ),
+    *(
+        Target(f"memory of an open stream, {target}", _median(OPEN, target, "memory each"), " KB", most=100)
+        for target in (SYNC_STREAM, DURABLE)
+    ),
+    Target(
+        "memory of a queued task beside its body",
+        _median("10,000 queued tasks", SYNC_STREAM, "memory each, beside its body"),
+        " KB",
+        most=4,
+    ),
+    Target("memory idle", _median("idle", SYNC_STREAM, "resident"), " MB", most=120),
     Target("import", _median(START, "reynard", "import"), " s", most=0.4),
     Target("ready", _median(START, "reynard", "ready"), " s", most=1),
     Target("installed", _median("installed size", "reynard"), " MB", most=60),
