@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
@@ -18,7 +19,7 @@ from pathlib import Path
 import click
 
 from bench import cost, growth, scenarios, starting, streams, subjects
-from bench.figures import UPSTREAM
+from bench.figures import UPSTREAM, named
 from bench.peers import upstream
 from bench.report import Report
 from bench.scenarios import SCENARIOS, Scenario
@@ -27,6 +28,7 @@ from bench.subject import Subject
 RESULTS = Path(__file__).parent / "results"
 MEASURED_CORE, MEASURING_CORE = 0, 1
 QUICK_ROUNDS, QUICK_S = 1, 0.5
+STREAM_ROUNDS = 3  # thousands of streams take their time to be opened and to end
 
 
 @click.command()
@@ -61,25 +63,29 @@ def run(report: Report, rounds: int, seconds: float, words: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = Path(folder)
         url = stack.enter_context(upstream.start(MEASURING_CORE, _made(place / "upstream")))
-        side_by_side(report, place, url, rounds, seconds, words)
+        with _whatever_happens(report, "side by side"):
+            side_by_side(report, place, url, rounds, seconds, words)
         with _whatever_happens(report, "starts"):
             for turn in range(rounds if _wanted(starting.SCENARIO, words) else 0):
                 _say(f"start, round {turn + 1} of {rounds}")
                 starting.measure(place, MEASURED_CORE, turn, report.figures)
         with _whatever_happens(report, "growth"):
             if _wanted(growth.SCENARIO, words):
-                report.figures.take(growth.figures(_made(place / "growth"), url, rounds, seconds / 4, _say))
+                growth.measure(report.figures, _made(place / "growth"), url, rounds, seconds / 4, _say)
         with _whatever_happens(report, "streams"):
-            report.figures.take(streams.figures(_made(place / "streams"), rounds, seconds, subjects.STARTS, words))
+            few = min(rounds, STREAM_ROUNDS)
+            report.figures.take(streams.figures(_made(place / "streams"), few, seconds, subjects.STARTS, words))
 
 
 @contextmanager
 def _whatever_happens(report: Report, part: str) -> Iterator[None]:
     """The other parts are worth having too."""
+    began = time.monotonic()
     try:
         yield
     except Exception as error:  # noqa: BLE001 it is told
         report.figures.note(f"**{part}: broken off**, {type(error).__name__}: {error}")
+    report.figures.add(named("this run", part, "took"), "minutes", (time.monotonic() - began) / 60)
     gc.collect()
     report.keep()
 

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bench import bodies, cost, reynard, scenarios
-from bench.figures import Figures, Row, named
+from bench.figures import Figures, named
 from bench.subject import Subject
 from reynard.bootstrap.data_dir import STORE_FILE, new_key, open_store
 from reynard.bootstrap.system import SystemChance, SystemClock
@@ -68,9 +68,10 @@ class Grown:
             self.sync = Target(self.sync.host, self.sync.port, tuple(each))
 
 
-def figures(folder: Path, upstream: str, rounds: int, seconds: float, say: Callable[[str], None]) -> list[Row]:
+def measure(
+    found: Figures, folder: Path, upstream: str, rounds: int, seconds: float, say: Callable[[str], None]
+) -> None:
     """Sizes are measured in turn, each round."""
-    found = Figures()
     say("growth: filling the stores")
     secrets = _filled(folder, upstream)
     with ExitStack() as stack:
@@ -79,7 +80,6 @@ def figures(folder: Path, upstream: str, rounds: int, seconds: float, say: Calla
             for one in grown:
                 say(f"growth: {one.name}, round {turn + 1} of {rounds}")
                 _measure(one, [other.subject for other in grown if other is not one], seconds, found)
-    return list(found.rows.values())
 
 
 def tasks_name(count: int) -> str:

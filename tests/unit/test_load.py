@@ -93,7 +93,25 @@ async def test_the_closed_loop_counts_each_answer_once() -> None:
     assert outcome.failed == 0
     assert outcome.total == server.served
     assert 0 < outcome.answered <= len(outcome.latencies) <= outcome.total
-    assert outcome.per_s == outcome.answered / 0.2
+    assert outcome.per_s == pytest.approx(outcome.answered / 0.2)
+
+
+async def test_a_slow_server_is_waited_for_until_it_has_answered() -> None:
+    async with serving(stalls_at=1) as server:
+        short = await load.closed(asked(server), connections=2, seconds=0.1)
+    async with serving(stalls_at=1) as server:
+        outcome = await load.closed(asked(server), connections=2, seconds=0.1, least=2)
+    assert short.answered == 0
+    assert outcome.answered >= 2
+    assert 1.0 > outcome.seconds > STALL_S
+    assert outcome.per_s == pytest.approx(outcome.answered / outcome.seconds)
+
+
+async def test_a_server_that_never_answers_is_not_waited_for_forever() -> None:
+    async with serving(lambda head: None) as server:
+        outcome = await load.closed(asked(server), connections=1, seconds=0.1, timeout_s=0.2, least=1)
+    assert outcome.answered == 0
+    assert outcome.seconds < 0.6
 
 
 async def test_the_open_loop_asks_as_often_as_it_is_told() -> None:

@@ -44,7 +44,7 @@ class Unexpected(Exception):
 
 
 class Outcome(Struct):
-    """One run. `answered`: within the `seconds` measured, without warm-up; `latencies`, in seconds and sorted, also of
+    """One run. `answered`: within the `seconds` that were measured, without warm-up; `latencies`, in seconds and sorted, also of
     what was asked then and answered later, or given up after the timeout. `total`: all that were answered, warm-up and
     all: what the server's CPU time was spent on. `failures`: how many, by kind."""
 
@@ -98,10 +98,14 @@ def request(method: str, host: str, path: str, headers: Mapping[str, str], body:
 
 
 async def closed(
-    asked: Target, *, connections: int, seconds: float, warm_s: float = 0.0, timeout_s: float = 30.0
+    asked: Target, *, connections: int, seconds: float, warm_s: float = 0.0, timeout_s: float = 30.0, least: int = 0
 ) -> Outcome:
-    """`connections` at once, each asking again as soon as it is answered."""
-    run = _Run(asked, seconds, warm_s, timeout_s)
+    """`connections` at once, each asking again as soon as it is answered.
+
+    A server that takes longer than `seconds` for its answers is given up to `timeout_s` more, for `least` answers: else
+    it would seem to give none.
+    """
+    run = _Run(asked, seconds, warm_s, timeout_s, least)
     for _ in range(connections):
         run.connect()
     return await run.outcome()
@@ -127,7 +131,7 @@ def on_loop(work: Coroutine[Any, Any, T]) -> T:
 class _Run:
     """What the connections of one run share: its clock, its figures, and the turn of the requests."""
 
-    def __init__(self, asked: Target, seconds: float, warm_s: float, timeout_s: float) -> None:
+    def __init__(self, asked: Target, seconds: float, warm_s: float, timeout_s: float, least: int = 0) -> None:
         self.asked = asked
         self.timeout_s = timeout_s
         self.begin = time.perf_counter() + warm_s
@@ -141,6 +145,8 @@ class _Run:
         self._next = 0
         self._jobs = Jobs()
         self._seconds = seconds
+        self._least = least
+        self._latest = self.end + timeout_s
         self._warm_s = warm_s
 
     def request(self) -> bytes:
@@ -211,12 +217,14 @@ class _Run:
         for connection in tuple(self.open):
             connection.close()
         latencies = array("d", sorted(self.latencies))
-        return Outcome(self._seconds, self._answered, self._total, latencies, self.failures)
+        return Outcome(self.end - self.begin, self._answered, self._total, latencies, self.failures)
 
     def _sweep(self, now: float) -> None:
         for connection in tuple(self.open):
             if connection.is_busy and now - connection.sent > self.timeout_s:
                 connection.fail("timeout", now)
+        if self._answered < self._least and self.end - 2 * SWEEP_S < now < self._latest:
+            self.end = now + 3 * SWEEP_S
 
 
 class _OpenRun(_Run):
