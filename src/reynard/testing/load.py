@@ -44,9 +44,9 @@ class Unexpected(Exception):
 
 
 class Outcome(Struct):
-    """One run. `answered`: within the `seconds` that were measured, without warm-up; `latencies`, in seconds and sorted, also of
-    what was asked then and answered later, or given up after the timeout. `total`: all that were answered, warm-up and
-    all: what the server's CPU time was spent on. `failures`: how many, by kind."""
+    """One run. `answered`: within the `seconds` that were measured, without warm-up. `latencies`, in seconds, sorted:
+    also of what was asked then and answered later, or given up after the timeout. `total`: all that were answered,
+    warm-up and all: what the server's CPU time was spent on. `failures`: how many, by kind."""
 
     seconds: float
     answered: int
