@@ -103,7 +103,7 @@ def side_by_side(report: Report, folder: Path, url: str, rounds: int, seconds: f
         alive = {UPSTREAM: Subject(name=UPSTREAM, version="", url=url, pids=()), **{each.name: each for each in found}}
         for turn in range(rounds):
             for scenario, name in pairs:
-                if name in alive:
+                if name in alive and turn < scenario.most_rounds:
                     _say(f"round {turn + 1} of {rounds}: {scenario.name}, {name}")
                     _measured(report, scenario, name, seconds, alive)
 

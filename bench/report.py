@@ -57,7 +57,7 @@ class Report:
     def _text(self) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         parts = [f"{machine()}\n{versions}\n{self._how}", "## To be reached", targets(self.figures)]
-        parts += [f"- {note}" for note in self.figures.notes]
+        parts.append("\n".join(f"- {note}" for note in self.figures.notes))
         for scenario, subjects in by_scenario(self.figures.rows).items():
             parts += [f"## {scenario}", pivot(subjects)]
         return "\n\n".join(parts)

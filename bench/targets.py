@@ -137,4 +137,8 @@ def verdicts(figures: Figures) -> Iterator[Verdict]:
         if value is None:
             yield Verdict(target.what, target.wanted, None, None)
         else:
-            yield Verdict(target.what, target.wanted, f"{value:,.3g}{target.unit}", target.is_met(value))
+            yield Verdict(target.what, target.wanted, f"{_number(value)}{target.unit}", target.is_met(value))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
