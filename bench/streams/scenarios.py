@@ -21,7 +21,7 @@ SHORT: Final = "paced 8 chunks at 10/s"
 SHORT_S: Final = 0.7
 TEN_A_SECOND: Final = "paced 0 chunks at 10/s, held"
 TWICE_A_SECOND: Final = "paced 0 chunks at 2/s, held"
-POURED: Final = "paced 1000 chunks at 0/s"
+POURED: Final = {LITELLM: 100}  # chunks of a stream that comes at once; to the others 1,000
 POURED_STREAMS: Final = 16
 PACED: Final = {LITELLM: 50, PORTKEY: 200}  # what they can take; the others take 500
 WARM: Final = 50
@@ -69,7 +69,8 @@ async def paced(session: Session, name: str, seconds: float) -> list[Figure]:
 async def saturated(session: Session, name: str, seconds: float) -> list[Figure]:
     """As many chunks as one core takes."""
     target = session.target(name)
-    async with crowd(target, POURED, timed=False, again=True) as found:
+    words = f"paced {POURED.get(name, 1_000)} chunks at 0/s"
+    async with crowd(target, words, timed=False, again=True) as found:
         await found.join(POURED_STREAMS)
         await asyncio.sleep(seconds / 8)
         window = await Window.of(found.tally, target, seconds / 2)
