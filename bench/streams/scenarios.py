@@ -14,7 +14,7 @@ from bench.figures import UPSTREAM
 from bench.streams import memory
 from bench.streams.memory import resident_kb
 from bench.streams.reader import Crowd, Tally, Target, crowd
-from bench.streams.session import DURABLE, LITELLM, OWN, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
+from bench.streams.session import DURABLE, LITELLM, OWN, PEERS, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
 
 AT_ONCE: Final = "paced 4 chunks at 0/s"
 SHORT: Final = "paced 8 chunks at 10/s"
@@ -153,10 +153,10 @@ SCENARIOS: Final = (
     Scenario("idle", tuple(name for name in SUBJECTS if name != DURABLE), memory.idle, most_rounds=1),
     Scenario("queue", (SYNC,), memory.queued, most_rounds=1),
     Scenario("first chunk", (UPSTREAM, *SUBJECTS), first_chunk),
-    Scenario("first chunk of 50", (UPSTREAM, *SUBJECTS), first_chunk_of_50),
-    Scenario("paced", SUBJECTS, paced),
-    Scenario("saturated", SUBJECTS, saturated),
-    Scenario("200 open", (UPSTREAM, *SUBJECTS), partial(opened, streams=200)),
-    Scenario("1,000 open", (UPSTREAM, *OWN), partial(opened, streams=1_000), most_rounds=3),
+    Scenario("first chunk of 50", (UPSTREAM, *SUBJECTS), first_chunk_of_50, most_rounds=2),
+    Scenario("paced", SUBJECTS, paced, most_rounds=3),
+    Scenario("saturated", SUBJECTS, saturated, most_rounds=3),
+    Scenario("200 open", (UPSTREAM, SYNC, *PEERS), partial(opened, streams=200), most_rounds=2),
+    Scenario("1,000 open", (UPSTREAM, *OWN), partial(opened, streams=1_000), most_rounds=2),
     Scenario("5,000 open", (UPSTREAM, *OWN), partial(opened, streams=5_000), most_rounds=2),
 )
