@@ -14,7 +14,7 @@ from bench.streams.session import PEERS, Figure, Session
 
 NOTHING: Final = "/nothing"
 IDLE: Final = 5_000
-IDLE_OF_PEERS: Final = 1_000  # they close what is idle for five seconds, and answer slowly
+IDLE_OF_PEERS: Final = 200  # they close what is idle for five seconds, and some answer slowly
 QUEUED: Final = 10_000
 HELD: Final = "paced 0 chunks at 1/s, held"
 PAGE_KB: Final = os.sysconf("SC_PAGE_SIZE") / 1024

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from bench.streams.session import RELAY, Figure, Session
 from bench.subject import Start, Unavailable
 
 OURS: Final[Mapping[str, Start]] = {"reynard": own.roomy, RELAY: own.relay}
+MOST_S: Final = 480.0
 Found = dict[str, dict[str, list[Figure]]]
 """Of one round: by scenario and target."""
 
@@ -28,7 +30,11 @@ def measured(folder: Path, rounds: int, seconds: float, starts: Mapping[str, Sta
     figures = Figures()
     with ExitStack() as stack:
         session = Session(folder, {**starts, **OURS}, stack)
+        began = time.monotonic()
         for turn in range(rounds):
+            if turn and (time.monotonic() - began) * (turn + 1) / turn > MOST_S:
+                click.secho(f"{turn} of {rounds} rounds: another would take too long", fg="red", err=True)
+                break
             found: Found = {}
             for scenario, target in _due(session, turn, only):
                 click.echo(f"round {turn + 1} of {rounds}: {scenario.name}, {target}", err=True)

@@ -14,14 +14,14 @@ from bench.figures import UPSTREAM
 from bench.streams import memory
 from bench.streams.memory import resident_kb
 from bench.streams.reader import Crowd, Tally, Target, crowd
-from bench.streams.session import DURABLE, LITELLM, OWN, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
+from bench.streams.session import DURABLE, LITELLM, OWN, PEERS, PORTKEY, SUBJECTS, SYNC, Figure, Session, percentile_ms
 
 AT_ONCE: Final = "paced 4 chunks at 0/s"
 SHORT: Final = "paced 8 chunks at 10/s"
 SHORT_S: Final = 0.7
 TEN_A_SECOND: Final = "paced 0 chunks at 10/s, held"
 TWICE_A_SECOND: Final = "paced 0 chunks at 2/s, held"
-POURED: Final = "paced 1000 chunks at 0/s"
+POURED: Final = {LITELLM: 100}  # chunks of a stream that comes at once; to the others 1,000
 POURED_STREAMS: Final = 16
 PACED: Final = {LITELLM: 50, PORTKEY: 200}  # what they can take; the others take 500
 WARM: Final = 50
@@ -69,7 +69,8 @@ async def paced(session: Session, name: str, seconds: float) -> list[Figure]:
 async def saturated(session: Session, name: str, seconds: float) -> list[Figure]:
     """As many chunks as one core takes."""
     target = session.target(name)
-    async with crowd(target, POURED, timed=False, again=True) as found:
+    words = f"paced {POURED.get(name, 1_000)} chunks at 0/s"
+    async with crowd(target, words, timed=False, again=True) as found:
         await found.join(POURED_STREAMS)
         await asyncio.sleep(seconds / 8)
         window = await Window.of(found.tally, target, seconds / 2)
@@ -152,10 +153,10 @@ SCENARIOS: Final = (
     Scenario("idle", tuple(name for name in SUBJECTS if name != DURABLE), memory.idle, most_rounds=1),
     Scenario("queue", (SYNC,), memory.queued, most_rounds=1),
     Scenario("first chunk", (UPSTREAM, *SUBJECTS), first_chunk),
-    Scenario("first chunk of 50", (UPSTREAM, *SUBJECTS), first_chunk_of_50),
-    Scenario("paced", SUBJECTS, paced),
-    Scenario("saturated", SUBJECTS, saturated),
-    Scenario("200 open", (UPSTREAM, *SUBJECTS), partial(opened, streams=200)),
-    Scenario("1,000 open", (UPSTREAM, *OWN), partial(opened, streams=1_000), most_rounds=3),
+    Scenario("first chunk of 50", (UPSTREAM, *SUBJECTS), first_chunk_of_50, most_rounds=2),
+    Scenario("paced", SUBJECTS, paced, most_rounds=3),
+    Scenario("saturated", SUBJECTS, saturated, most_rounds=3),
+    Scenario("200 open", (UPSTREAM, SYNC, *PEERS), partial(opened, streams=200), most_rounds=2),
+    Scenario("1,000 open", (UPSTREAM, *OWN), partial(opened, streams=1_000), most_rounds=2),
     Scenario("5,000 open", (UPSTREAM, *OWN), partial(opened, streams=5_000), most_rounds=2),
 )
