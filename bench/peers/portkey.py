@@ -17,9 +17,9 @@ from bench.peers import cache, process
 from bench.subject import Subject, Unavailable
 
 VERSION = "1.15.2"
-# As its own package-lock.json has them, and so its image: with what npm resolves today every stream fails
-# ("TypeError: immutable", from newer versions of @hono/node-server).
-OVERRIDES = {"@hono/node-server": "1.13.5", "@hono/node-ws": "1.2.0", "hono": "4.9.7"}
+# The newest with which it can stream at all: with what npm resolves today every stream fails ("TypeError: immutable").
+# Its own package-lock.json has an older one, 1.13.5, and an older hono, and is no faster.
+OVERRIDES = {"@hono/node-server": "1.14.1"}
 PACKAGE = "node_modules/@portkey-ai/gateway"
 
 
