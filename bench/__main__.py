@@ -115,6 +115,7 @@ def _measured(report: Report, scenario: Scenario, name: str, seconds: float, ali
             scenarios.measure(scenario, alive[name], seconds, report.figures)
             if name in scenarios.OURS:
                 scenarios.settle(alive[name])
+            cost.until_quiet(alive[name].pids)
         except OSError as error:
             report.figures.note(f"**{name} was gone during `{scenario.name}`**: {error}")
             del alive[name]

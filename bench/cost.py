@@ -2,18 +2,31 @@
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+QUIET_S: Final = 0.1
+QUIET_SHARE: Final = 0.2
+MOST_QUIETS: Final = 300
 RESET_PEAK: Final = "5"  # see proc(5), clear_refs
 
 
 def cpu_s(pids: Iterable[int]) -> float:
     """User and system time so far. Raises `OSError` where one of them is gone."""
     return sum(sum(map(int, _stat(pid)[11:13])) for pid in pids) / TICKS
+
+
+def until_quiet(pids: Collection[int]) -> None:
+    """Until they do nothing: what was given up by the load may still keep them busy, and is not the next one's cost."""
+    for _ in range(MOST_QUIETS if pids else 0):
+        before_s = cpu_s(pids)
+        time.sleep(QUIET_S)
+        if cpu_s(pids) - before_s <= QUIET_SHARE * QUIET_S:
+            return
 
 
 def forget_peak(pids: Iterable[int]) -> None:

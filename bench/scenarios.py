@@ -36,7 +36,7 @@ Loads = Callable[[Subject, float], Loading]
 
 
 class Scenario(Struct, frozen=True):
-    """`share`: of the length of a measurement, for what is long enough with less. `most_rounds`: for what takes long."""
+    """`share`: of the length of a measurement, where less is long enough. `most_rounds`: for what takes long."""
 
     name: str
     subjects: tuple[str, ...]
