@@ -28,8 +28,11 @@ READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; what
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
 GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
 
-for _kind, _same in ((bool, int), (bytes, bytes), (type(None), {}.get)):  # each is None's, too
-    sqlite3.register_adapter(_kind, _same)
+# The module asks every value of these whether it adapts, and makes an error for each that does not: 0.2 µs. These answer.
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), {}.get)  # of None, it is None
+
 _encode = msgspec.json.Encoder().encode
 _keys = msgspec.json.Decoder(Key)
 

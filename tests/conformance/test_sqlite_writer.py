@@ -1,0 +1,93 @@
+"""How the writer of the SQLite store batches, and whom it never keeps waiting."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from reynard.core.ledger import Account, Entry
+from reynard.ports.telemetry import Unobserved
+from reynard.storage.sqlite import SQLiteStore, writer
+
+
+class Sizes(Unobserved):
+    """Of the transactions."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def committed(self, operations: int, seconds: float) -> None:
+        self.seen.append(operations)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "reynard.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = SQLiteStore(path)
+    yield opened
+    await opened.close()
+
+
+def grant(amount: int, key_id: str = "key-a") -> Entry:
+    return Entry(key_id=key_id, kind="grant", amount=amount, at=1.0)
+
+
+async def test_a_lock_that_somebody_else_has_never_stops_the_loop(store: SQLiteStore, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as thief:
+        thief.execute("BEGIN IMMEDIATE")
+        posting = asyncio.ensure_future(store.post(grant(1)))
+        loop = asyncio.get_running_loop()
+        longest = 0.0
+        for _ in range(20):
+            before = loop.time()
+            await asyncio.sleep(0)
+            longest = max(longest, loop.time() - before)
+        assert not posting.done()
+        assert longest < 1.0  # the patience is five
+        thief.execute("ROLLBACK")
+    await posting
+    assert (await store.account("key-a")).balance == 1
+
+
+async def test_a_busy_store_gathers_and_a_lone_caller_does_not_wait(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GATHER_S", 3_600.0)
+    sizes = Sizes()
+    store.observe(sizes)
+    await store.post(grant(1))
+    await store.post(grant(1))
+    await asyncio.gather(*(store.post(grant(1)) for _ in range(3)))
+    first = asyncio.ensure_future(store.post(grant(1)))
+    await asyncio.sleep(0)
+    await asyncio.gather(first, *(store.post(grant(1)) for _ in range(2)))  # as many as the last had
+    assert sizes.seen == [1, 1, 3, 3]
+    assert (await store.account("key-a")).balance == 8
+
+
+async def test_a_sum_that_is_too_large_is_the_fault_of_one(store: SQLiteStore) -> None:
+    most = 2**63 - 1
+    outcomes = await asyncio.gather(
+        store.post(grant(most)), store.post(grant(1)), store.post(grant(1, "key-b")), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None), sqlite3.IntegrityError, type(None)]
+    assert await store.account("key-a") == Account(balance=most)
+    assert await store.account("key-b") == Account(balance=1)
+    assert [entry.amount for entry in await store.entries("key-a", 9)] == [most]
+
+
+async def test_an_older_gateway_that_runs_on_moves_accounts_too(store: SQLiteStore, path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as older:
+        older.execute(
+            "INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note) "
+            "VALUES ('key-a', 't', 'hold', -5, 0, 1, '')"
+        )
+    await store.post(grant(7))
+    assert await store.account("key-a") == Account(balance=2, reserved=5)
