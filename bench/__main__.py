@@ -7,7 +7,6 @@ core 1. Rounds are interleaved, medians are shown with their spread.
 import datetime
 import os
 import platform
-import statistics
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ import click
 import msgspec
 
 from bench import installed, load, servers
+from bench.figures import Row
 
 RESULTS = Path(__file__).parent / "results"
 MODEL = "gpt-5.5"
@@ -27,20 +27,6 @@ SYNC = {"model": MODEL, "prompt": "Say hello.", "max_tokens": 24, "sync": True}
 ASYNC = {"model": MODEL, "prompt": "Say hello.", "max_tokens": 24}
 PLAIN = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 24}
 GENERATIONS, CHAT = "/v1/llm/generations", "/v1/chat/completions"
-
-
-class Row(msgspec.Struct):
-    """One figure: each round's value."""
-
-    what: str
-    unit: str
-    values: list[float]
-
-    @property
-    def shown(self) -> list[str]:
-        """Median, least and most."""
-        form = "{:,.0f}" if min(self.values) >= 100 else "{:.2f}"
-        return [self.what, *[form.format(f(self.values)) for f in (statistics.median, min, max)], self.unit]
 
 
 @click.command()
@@ -150,7 +136,12 @@ def _added(found: dict[tuple[str, int], list[load.Measured]]) -> list[Row]:
 def table(rows: list[Row]) -> str:
     """Markdown."""
     lines = ["| what | median | least | most | unit |", "|---|---|---|---|---|"]
-    return "\n".join([*lines, *[f"| {' | '.join(row.shown)} |" for row in rows]])
+    return "\n".join([*lines, *[f"| {' | '.join(_shown(row))} |" for row in rows]])
+
+
+def _shown(row: Row) -> list[str]:
+    form = "{:,.0f}" if row.least >= 100 else "{:.2f}"
+    return [row.what, *[form.format(value) for value in (row.median, row.least, row.most)], row.unit]
 
 
 def machine() -> str:

@@ -12,7 +12,10 @@ MOST_CACHED = 20_000
 
 
 class Access:
-    """A cache of good keys by digest. The store's epoch, asked each time, empties it when any key changes."""
+    """A cache of good keys by digest. The store's epoch, asked each time, empties it when any key changes.
+
+    A key that is known is not spelled out again: its checksum only keeps garbage from the store.
+    """
 
     def __init__(self, store: Keys, clock: Clock) -> None:
         self._store = store
@@ -24,11 +27,13 @@ class Access:
         """The key of a caller. Raises `AuthenticationFailed`; why, is told only where it helps no guesser."""
         if secret is None:
             raise AuthenticationFailed("No API key. Send one in the header `Authorization: Bearer sk-…`.")
-        if not keys.is_well_formed(secret):
+        if len(secret) != keys.LENGTH:
             raise _refused()
         digest = keys.digest(secret)
+        if digest not in self._known and not keys.is_well_formed(secret):
+            raise _refused()
         key = self._cached(digest) or await self._stored(digest)
-        if key is None or not hmac.compare_digest(key.digest, digest) or not key.is_good(self._clock.now()):
+        if key is None or not key.is_good(self._clock.now()):
             raise _refused()
         return key
 
@@ -41,10 +46,11 @@ class Access:
 
     async def _stored(self, digest: bytes) -> Key | None:
         key = await self._store.key_by_digest(digest)
-        if key is not None:
-            if len(self._known) >= MOST_CACHED:
-                del self._known[next(iter(self._known))]
-            self._known[digest] = key
+        if key is None or not hmac.compare_digest(key.digest, digest):
+            return None
+        if len(self._known) >= MOST_CACHED:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = key
         return key
 
 

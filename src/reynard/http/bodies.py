@@ -24,7 +24,8 @@ class Incoming:
         self._receive = receive
         self._stalled = stalled
         self._begun = False
-        self._go_on()
+        self._came = 0
+        self._left_s = PACE_S
 
     async def next(self) -> tuple[bytes, bool]:
         """What came, and whether there is more. Raises `ClientGone`, `BodyStalled`."""

@@ -50,7 +50,7 @@ class HeadTooLarge(Exception):
 class Connection(asyncio.Protocol):
     """Bounds what is no body: headers, trailers, and the wait for them, for a body to begin and for the next request.
 
-    Every error is JSON, on every path. uvicorn's own protocol answers the same questions at four times the price.
+    Every error is JSON, on every path. Why it is not uvicorn's: docs/decisions/0021.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what comes after the last is no matter
         self._current: Exchange | None = None  # the one that is answered
         self._latest: Exchange | None = None  # the one that is read
-        self._queue: deque[Exchange] = deque()  # those read ahead of their turn
+        self._queue: deque[tuple[Exchange, Scope]] = deque()  # those read ahead of their turn
         self._url = b""
         self._headers: RawHeaders = []
         self._in_head = True
@@ -113,7 +113,8 @@ class Connection(asyncio.Protocol):
             if exchange is not None:
                 exchange.lose()
         self._line.empty()
-        del self._parser  # it holds on to this
+        self._latest = self._current = None  # they hold on to this, as does the parser
+        del self._parser
 
     def data_received(self, data: bytes) -> None:
         """Beyond its bound nothing more is kept."""
@@ -166,12 +167,13 @@ class Connection(asyncio.Protocol):
         self._began = True
         self._framing = 0
         self._awaits_body = True
-        self._latest = exchange = self._exchange()
+        exchange, scope = self._exchange()
+        self._latest = exchange
         if self._current is None or self._current.is_complete:
-            self._begin(exchange)
+            self._begin(exchange, scope)
         else:
             self._line.hold()
-            self._queue.append(exchange)
+            self._queue.append((exchange, scope))
 
     def on_body(self, body: bytes) -> None:
         """A piece of it."""
@@ -197,38 +199,38 @@ class Connection(asyncio.Protocol):
         else:
             self._latest.keep_alive = False
 
-    def _exchange(self) -> Exchange:
+    def _exchange(self) -> tuple[Exchange, Scope]:
         parser = self._parser
         url = httptools.parse_url(self._url)
         path = url.path.decode("ascii")
+        method = parser.get_method().decode("ascii")
         version = parser.get_http_version()
-        extensions: dict[str, Any] = {}
-        scope: Scope = {
-            "type": "http",
-            "asgi": VERSIONS,
-            "http_version": version,
-            "method": parser.get_method().decode("ascii"),
-            "scheme": "http",
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
-            "query_string": url.query or b"",
-            "root_path": "",
-            "headers": self._headers,
-            "extensions": extensions,
-        }
-        exchange = extensions[PRESENCE] = Exchange(
-            scope,
+        exchange = Exchange(
+            method,
+            self._headers,
             self._line,
             self._state.default_headers,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             over=self._answered,
             refuse=self._fail,
         )
-        return exchange
+        return exchange, {
+            "type": "http",
+            "asgi": VERSIONS,
+            "http_version": version,
+            "method": method,
+            "scheme": "http",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "root_path": "",
+            "headers": self._headers,
+            "extensions": {PRESENCE: exchange},
+        }
 
-    def _begin(self, exchange: Exchange) -> None:
+    def _begin(self, exchange: Exchange, scope: Scope) -> None:
         self._current = exchange
-        task = self._loop.create_task(exchange.run(self._app))
+        task = self._loop.create_task(exchange.run(self._app, scope))
         task.add_done_callback(self._state.tasks.discard)
         self._state.tasks.add(task)
 
@@ -238,7 +240,7 @@ class Connection(asyncio.Protocol):
             return
         line.go_on()
         if self._queue:
-            self._begin(self._queue.popleft())
+            self._begin(*self._queue.popleft())
         elif not self._in_head and not self._awaits_body:
             self._wait(KEEP_ALIVE_S)
 

@@ -34,13 +34,15 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body", "_chunked", "_common", "_expects", "_fresh", "_head", "_leave", "_left", "_line", "_method", "_more",
-        "_news", "_over", "_refuse", "_waiting", "is_complete", "is_lost", "is_started", "keep_alive", "scope",
+        "_body", "_chunked", "_common", "_expects", "_fresh", "_head", "_headers", "_leave", "_left", "_line",
+        "_method", "_more", "_news", "_over", "_refuse", "_waiting", "is_complete", "is_lost", "is_started",
+        "keep_alive",
     )  # fmt: skip
 
     def __init__(
         self,
-        scope: Scope,
+        method: str,
+        headers: RawHeaders,
         line: Line,
         common: RawHeaders,
         *,
@@ -48,7 +50,6 @@ class Exchange:
         over: Callable[[], None],
         refuse: Callable[[], None],
     ) -> None:
-        self.scope = scope
         self.keep_alive = keep_alive
         self.is_started = False
         self.is_complete = False
@@ -57,7 +58,8 @@ class Exchange:
         self._common = common
         self._over = over
         self._refuse = refuse
-        self._method: str = scope["method"]
+        self._method = method
+        self._headers = headers
         self._body: list[bytes] = []
         self._waiting = 0  # bytes of it
         self._more = True  # of it is to come
@@ -69,10 +71,13 @@ class Exchange:
         self._chunked = False
         self._left = 0  # bytes of the answer that are to come, where it is not in chunks
 
-    async def run(self, app: ASGIApp) -> None:
-        """Has `app` answer. Whatever becomes of that, the client is told, or let go."""
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Has `app` answer. Whatever becomes of that, the client is told, or let go.
+
+        The scope is not kept here: it knows the exchange, and the two would be left for the collector.
+        """
         try:
-            await app(self.scope, self.receive, self.send)
+            await app(scope, self.receive, self.send)
         except BaseException:
             log.exception("the application failed")
         else:
@@ -149,7 +154,7 @@ class Exchange:
     async def _told(self) -> None:
         if self._expects and self._more and not self.is_started:
             self._expects = False
-            if any((name, value.lower()) == EXPECTS for name, value in self.scope["headers"]):
+            if any((name, value.lower()) == EXPECTS for name, value in self._headers):
                 self._line.transport.write(GO_ON)
         if self._news is None:
             self._news = asyncio.Event()
@@ -164,7 +169,6 @@ class Exchange:
     def _start(self, status: int, headers: RawHeaders) -> None:
         if self.is_started:
             raise RuntimeError("an answer has one head")
-        self.is_started = True
         lines = [STATUS_LINES[status]]
         for name, value in self._common:
             lines += name, b": ", value, b"\r\n"
@@ -189,6 +193,7 @@ class Exchange:
         if len(head) - len(head.translate(None, NOT_IN_HEADERS)) != 2 * count:
             raise RuntimeError("a header holds a control character")
         self._head = head
+        self.is_started = True
 
     def _write(self, data: bytes, more: bool) -> None:
         if not self.is_started or self.is_complete:

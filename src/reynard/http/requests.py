@@ -7,6 +7,7 @@ from reynard.core.errors import BodyStalled, BodyTooLarge, InvalidParam, Malform
 from reynard.core.idempotency import Repeat
 from reynard.core.keys import Key
 from reynard.engine.calls import Ticket
+from reynard.http.answers import JSON
 from reynard.http.bodies import Incoming
 from reynard.http.request import Request
 
@@ -59,17 +60,24 @@ async def json_body(request: Request, most: int | None = None) -> bytes:
     Raises `MalformedBody`, `BodyTooLarge`, `UnsupportedEncoding`, `BodyStalled`, `Overloaded`.
     """
     check_json(request)
-    limit = request.services.max_body_bytes if most is None else most
     check_plain(request)
+    limit = request.services.max_body_bytes if most is None else most
     announced = announced_bytes(request)
     if announced is not None and announced > limit:
         raise _too_large(limit)
-    return await _read(request, limit, announced or 0)
+    incoming = Incoming(request.receive, BodyStalled)
+    part, more = await incoming.next()
+    if len(part) > limit:
+        raise _too_large(limit)
+    return await _whole(request, incoming, part, limit, announced or 0) if more else part
 
 
 def check_json(request: Request) -> None:
     """Raises `MalformedBody` for a body that says it is something else."""
-    kind = request.header(b"content-type", "application/json").partition(";")[0].strip().lower()
+    said = request.header(b"content-type", JSON)
+    if said == JSON:
+        return
+    kind = said.partition(";")[0].strip().lower()
     if kind != "application/json" and not kind.endswith("+json"):
         raise MalformedBody("The body must be JSON: send `Content-Type: application/json`.")
 
@@ -86,16 +94,9 @@ def announced_bytes(request: Request) -> int | None:
     return int(announced) if announced.isdigit() and len(announced) <= 18 else None
 
 
-async def _read(request: Request, limit: int, announced: int) -> bytes:
-    """One message where the body is small, as most are."""
-    incoming = Incoming(request.receive, BodyStalled)
-    part, more = await incoming.next()
-    size = len(part)
-    if size > limit:
-        raise _too_large(limit)
-    if not more:
-        return part
-    parts = [part]
+async def _whole(request: Request, incoming: Incoming, begun: bytes, limit: int, announced: int) -> bytes:
+    """A body that comes in more than one message, as only large ones do."""
+    parts, size, more = [begun], len(begun), True
     with request.services.room.held(request.caller_id, announced) as held:
         held.grow(size)
         while more:
