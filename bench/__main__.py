@@ -1,154 +1,149 @@
-"""`python -m bench`: one run, one table.
+"""`python -m bench`: one run, and the tables and the picture of it.
 
-The gateway, and the bare loop that is its limit, have core 0 to themselves in turn; the upstream and the load share
-core 1. Rounds are interleaved, medians are shown with their spread.
+What is measured has core 0 to itself in turn, while everybody else on it stands still; the upstream, which is nginx,
+and the load share core 1. Rounds are interleaved, medians are shown with their spread.
 """
 
 import datetime
+import gc
 import os
-import platform
+import signal
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 
 import click
-import msgspec
 
-from bench import installed, load, servers
-from bench.figures import Row
+from bench import cost, growth, scenarios, starting, streams, subjects
+from bench.figures import UPSTREAM, named
+from bench.peers import upstream
+from bench.report import Report
+from bench.scenarios import SCENARIOS, Scenario
+from bench.subject import Subject
 
 RESULTS = Path(__file__).parent / "results"
-MODEL = "gpt-5.5"
-SYNC = {"model": MODEL, "prompt": "Say hello.", "max_tokens": 24, "sync": True}
-ASYNC = {"model": MODEL, "prompt": "Say hello.", "max_tokens": 24}
-PLAIN = {"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 24}
-GENERATIONS, CHAT = "/v1/llm/generations", "/v1/chat/completions"
+MEASURED_CORE, MEASURING_CORE = 0, 1
+QUICK_ROUNDS, QUICK_S = 1, 0.5
+STREAM_ROUNDS = 3  # thousands of streams take their time to be opened and to end
 
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="Rounds of each measurement.")
 @click.option("--seconds", default=4.0, show_default=True, help="Length of one measurement.")
-def main(rounds: int, seconds: float) -> None:
+@click.option("--only", multiple=True, help="Only scenarios, or only subjects, with this in their name.")
+@click.option("--quick", is_flag=True, help="One round, half a second each: to see that all of it runs.")
+@click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="The folder of the results.")
+def main(rounds: int, seconds: float, only: tuple[str, ...], quick: bool, out: Path) -> None:
     """Measure, show, and keep the figures in bench/results/."""
     if os.cpu_count() == 1:
         sys.exit("two cores are needed: one for what is measured, one for what measures")
-    os.sched_setaffinity(0, {1})
-    with tempfile.TemporaryDirectory() as folder:
-        rows = measured(Path(folder), rounds, seconds)
-        rows += started(Path(folder))
-    rows.append(Row("installed without extras", "MB", [installed.megabytes()]))
-    text = table(rows)
-    click.echo(text)
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{today}.md").write_text(f"# {today}\n\n{machine()}\n\n{text}\n")
+    os.sched_setaffinity(0, {MEASURING_CORE})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped then too
+    gc.freeze()
+    gc.disable()  # a pause of ours would be a latency of theirs
+    if quick:
+        rounds, seconds = QUICK_ROUNDS, QUICK_S
+    words = [word.lower() for word in only]
+    name = datetime.datetime.now(datetime.UTC).date().isoformat() + ("-part" if words or quick else "")
+    report = Report(out / name, f"{rounds} rounds of {seconds:g} s, medians (least–most)")
+    try:
+        run(report, rounds, seconds, words)
+    except KeyboardInterrupt:
+        report.figures.note("**the run was broken off**")
+    finally:
+        click.echo(report.finish())
 
 
-def measured(folder: Path, rounds: int, seconds: float) -> list[Row]:
-    """Throughput and latency, round by round."""
-    with (
-        servers.server(1, "reynard.testing.upstream") as upstream,
-        servers.server(0, "bench.bare", upstream.url) as bare,
-        servers.server(
-            0, "reynard", "serve", "--port", "0", "--data", str(folder / "data"),
-            "--config", servers.gateway_config(folder, upstream.url),
-        ) as gateway,
-    ):  # fmt: skip
-        key = gateway.said[1]
-        figures: dict[tuple[str, int], Callable[[int], load.Measured]] = {}
-        for connections in (1, 32):
-            for name, url, path, body in (
-                ("upstream alone", upstream.url, CHAT, PLAIN),
-                ("bare loop", bare.url, CHAT, PLAIN),
-                ("reynard sync", gateway.url, GENERATIONS, SYNC),
-                ("reynard async submit", gateway.url, GENERATIONS, ASYNC),
-            ):
-                figures[name, connections] = _measuring(url, path, key, body, seconds)
-        found: dict[tuple[str, int], list[load.Measured]] = {figure: [] for figure in figures}
+def run(report: Report, rounds: int, seconds: float, words: list[str]) -> None:
+    """All parts, one after the other."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        place = Path(folder)
+        url = stack.enter_context(upstream.start(MEASURING_CORE, _made(place / "upstream")))
+        with _whatever_happens(report, "side by side"):
+            side_by_side(report, place, url, rounds, seconds, words)
+        with _whatever_happens(report, "starts"):
+            for turn in range(rounds if _wanted(starting.SCENARIO, words) else 0):
+                _say(f"start, round {turn + 1} of {rounds}")
+                starting.measure(place, MEASURED_CORE, turn, report.figures)
+        with _whatever_happens(report, "growth"):
+            if _wanted(growth.SCENARIO, words):
+                growth.measure(report.figures, _made(place / "growth"), url, rounds, seconds / 4, _say)
+        with _whatever_happens(report, "streams"):
+            few = min(rounds, STREAM_ROUNDS)
+            report.figures.take(streams.figures(_made(place / "streams"), few, seconds, subjects.STARTS, words))
+
+
+@contextmanager
+def _whatever_happens(report: Report, part: str) -> Iterator[None]:
+    """The other parts are worth having too."""
+    began = time.monotonic()
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 it is told
+        report.figures.note(f"**{part}: broken off**, {type(error).__name__}: {error}")
+    report.figures.add(named("this run", part, "took"), "minutes", (time.monotonic() - began) / 60)
+    gc.collect()
+    report.keep()
+
+
+def side_by_side(report: Report, folder: Path, url: str, rounds: int, seconds: float, words: list[str]) -> None:
+    """Every scenario of every subject, round by round."""
+    pairs = [
+        (scenario, name) for scenario in SCENARIOS for name in scenario.subjects if _wanted_of(scenario, name, words)
+    ]
+    names = [name for name in subjects.STARTS if any(name == wanted for _, wanted in pairs)]
+    with ExitStack() as stack:
+        _say(f"starting {', '.join(names)}")
+        found = subjects.started(stack, MEASURED_CORE, url, folder, names, report.figures)
+        report.versions |= {subject.name: subject.version for subject in found}
+        alive = {UPSTREAM: Subject(name=UPSTREAM, version="", url=url, pids=()), **{each.name: each for each in found}}
         for turn in range(rounds):
-            for figure, measure in figures.items():
-                click.echo(f"round {turn + 1} of {rounds}: {figure[0]}, {figure[1]} connections", err=True)
-                found[figure].append(measure(figure[1]))
-                settle(gateway, key)
-        rows = [row for figure, runs in found.items() for row in _rows(*figure, runs)]
-        rows.append(Row("reynard resident after the load", "MB", [servers.resident_mb(gateway)]))
-        return [*rows, *_added(found)]
+            for scenario, name in pairs:
+                if name in alive and turn < scenario.most_rounds:
+                    _say(f"round {turn + 1} of {rounds}: {scenario.name}, {name}")
+                    _measured(report, scenario, name, seconds, alive)
 
 
-def settle(gateway: servers.Server, key: str) -> None:
-    """Waits until no submitted task is left over for the next measurement."""
-    for status in ("pending", "processing"):
-        while True:
-            request = urllib.request.Request(
-                f"{gateway.url}/v1/tasks?limit=1&status={status}", headers={"authorization": f"Bearer {key}"}
-            )
-            with urllib.request.urlopen(request) as response:
-                if not msgspec.json.decode(response.read())["data"]:
-                    break
-            time.sleep(0.2)
+def _measured(report: Report, scenario: Scenario, name: str, seconds: float, alive: dict[str, Subject]) -> None:
+    others = chain.from_iterable(other.pids for other in alive.values() if other.name != name)
+    with cost.standing_still(others):
+        try:
+            scenarios.measure(scenario, alive[name], seconds, report.figures)
+            if name in scenarios.OURS:
+                scenarios.settle(alive[name])
+            cost.until_quiet(alive[name].pids)
+        except OSError as error:
+            report.figures.note(f"**{name} was gone during `{scenario.name}`**: {error}")
+            del alive[name]
+    gc.collect()
+    report.keep()
 
 
-def started(folder: Path) -> list[Row]:
-    """From nothing to the first answer, five times."""
-    listening, answered = [], []
-    for turn in range(5):
-        began = time.perf_counter()
-        with servers.server(0, "reynard", "serve", "--port", "0", "--data", str(folder / f"start{turn}")) as gateway:
-            listening.append(gateway.started_s)
-            urllib.request.urlopen(f"{gateway.url}/readyz").read()
-            answered.append(time.perf_counter() - began)
-    return [Row("start to listening", "s", listening), Row("start to first answer", "s", answered)]
+def _wanted(name: str, words: list[str]) -> bool:
+    return not words or any(word in name.lower() for word in words)
 
 
-def _measuring(
-    url: str, path: str, key: str, body: dict[str, object], seconds: float
-) -> Callable[[int], load.Measured]:
-    return lambda connections: load.run(url, path, key, body, connections=connections, seconds=seconds)
+def _wanted_of(scenario: Scenario, subject: str, words: list[str]) -> bool:
+    """Each word narrows: by subjects if it is in the name of one, else by scenarios."""
+    return all(_hits(word, scenario.name, subject) for word in words)
 
 
-def _rows(name: str, connections: int, runs: list[load.Measured]) -> list[Row]:
-    if any(run.failed for run in runs):
-        click.secho(f"{name}: {sum(run.failed for run in runs)} answers were no 200", fg="red", err=True)
-    title = f"{name}, {connections} connection{'s' if connections > 1 else ''}"
-    return [
-        Row(title, "requests/s", [run.requests_per_s for run in runs]),
-        Row(f"{title}: p50", "ms", [run.p50_ms for run in runs]),
-        Row(f"{title}: p99", "ms", [run.p99_ms for run in runs]),
-    ]
+def _hits(word: str, scenario: str, subject: str) -> bool:
+    is_subject = any(word in name for name in (UPSTREAM, *subjects.STARTS))
+    return word in (subject if is_subject else scenario).lower()
 
 
-def _added(found: dict[tuple[str, int], list[load.Measured]]) -> list[Row]:
-    """What the gateway adds to the upstream, alone, and its share of the bare loop's throughput."""
-    alone = zip(found["reynard sync", 1], found["upstream alone", 1], strict=True)
-    share = zip(found["reynard sync", 32], found["bare loop", 32], strict=True)
-    return [
-        Row("added by reynard sync, alone: p50", "ms", [own.p50_ms - up.p50_ms for own, up in alone]),
-        Row(
-            "reynard sync / bare loop, 32 connections", "", [own.requests_per_s / b.requests_per_s for own, b in share]
-        ),
-    ]
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
-def table(rows: list[Row]) -> str:
-    """Markdown."""
-    lines = ["| what | median | least | most | unit |", "|---|---|---|---|---|"]
-    return "\n".join([*lines, *[f"| {' | '.join(_shown(row))} |" for row in rows]])
-
-
-def _shown(row: Row) -> list[str]:
-    form = "{:,.0f}" if row.least >= 100 else "{:.2f}"
-    return [row.what, *[form.format(value) for value in (row.median, row.least, row.most)], row.unit]
-
-
-def machine() -> str:
-    """What it was measured on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "uvloop", "msgspec", "wreq"))
-    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    return f"{system}, {packages}"
+def _say(what: str) -> None:
+    click.secho(what, dim=True, err=True)
 
 
 if __name__ == "__main__":

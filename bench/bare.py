@@ -2,15 +2,32 @@
 
 import asyncio
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 import uvloop
 import wreq
 
+from bench import servers
+from bench.subject import CHAT, Subject
 from reynard.http.server import listen
 
-PATH = "/v1/chat/completions"
+
+@contextmanager
+def start(core: int, upstream: str, folder: Path) -> Iterator[Subject]:
+    """See `bench.subject.Start`."""
+    with servers.server(core, "bench.bare", upstream) as server:
+        yield Subject(
+            name="bare loop",
+            version=f"uvicorn {version('uvicorn')}, wreq {version('wreq')}",
+            url=server.url,
+            pids=(server.pid,),
+            started_s=server.started_s,
+        )
 
 
 def application(upstream: str) -> Any:
@@ -25,7 +42,7 @@ def application(upstream: str) -> Any:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        async with await pool.request(wreq.Method.POST, upstream + PATH, headers=headers, body=body) as response:
+        async with await pool.request(wreq.Method.POST, upstream + CHAT, headers=headers, body=body) as response:
             answer = bytes(await response.bytes())
         length = (b"content-length", str(len(answer)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})

@@ -19,6 +19,7 @@ COMMANDS = [
     ["doctor"],
     ["config"],
     ["config", "check"],
+    ["bench"],
     ["keys"],
     *[["keys", name] for name in ("create", "list", "show", "update", "revoke", "rotate")],
     ["webhooks"],

@@ -305,7 +305,7 @@ def test_googles_media_arrives_byte_for_byte(models: Any, upstream: Upstream) ->
         types.Part(file_data=types.FileData(file_uri="https://www.youtube.com/watch?v=9hE5-98ZeCg")),
         types.Part(text="What is this?"),
     ]
-    models.generate_content(model=GEMINI, contents=parts)
+    models.generate_content(model=GEMINI, contents=types.Content(role="user", parts=parts))
     assert last_seen(upstream)["media"] == [
         {"kind": "image", "type": "image/png", "length": 72, "sha256": sha256(PNG), "uri": None},
         {
@@ -321,18 +321,19 @@ def test_a_file_is_uploaded_and_processed_and_used(upstream: Upstream) -> None:
         file = client.files.upload(file=io.BytesIO(data), config={"mime_type": "video/mp4", "display_name": "film"})
         assert (file.state, file.size_bytes, file.display_name) == (types.FileState.PROCESSING, len(data), "film")
         part = types.Part(file_data=types.FileData(file_uri=file.uri, mime_type=file.mime_type))
+        asked = types.Content(role="user", parts=[part])
         with pytest.raises(errors.ClientError, match="not in an ACTIVE state"):
-            client.models.generate_content(model=GEMINI, contents=[part])
+            client.models.generate_content(model=GEMINI, contents=asked)
         states = [client.files.get(name=file.name or "").state for _ in range(2)]
         assert states == [types.FileState.PROCESSING, types.FileState.ACTIVE]
-        assert client.models.generate_content(model=GEMINI, contents=[part]).text
+        assert client.models.generate_content(model=GEMINI, contents=asked).text
         media = {"kind": "video", "type": "video/mp4", "length": len(data), "sha256": sha256(data), "uri": file.uri}
         assert last_seen(upstream)["media"] == [media]
         stored = next(kept for kept in upstream.state()["files"] if f"files/{kept['name']}" == file.name)
         assert (stored["sha256"], stored["state"]) == (sha256(data), "ACTIVE")
         client.files.delete(name=file.name or "")
         with pytest.raises(errors.ClientError, match="may not exist"):
-            client.models.generate_content(model=GEMINI, contents=[part])
+            client.models.generate_content(model=GEMINI, contents=asked)
 
 
 def test_a_file_that_is_not_what_it_says_fails(upstream: Upstream) -> None:

@@ -5,14 +5,17 @@ import pytest
 
 from reynard.core.errors import InvalidParam
 from reynard.core.generation import Generation
-from reynard.core.media import MediaSource, is_public, sources
+from reynard.core.media import MediaSource, check_payload, is_public, sources
 
 NAMED = "messages[0].content[0]"
 
 
 def read(*blocks: dict[str, Any]) -> list[MediaSource]:
     body = {"model": "m", "messages": [{"role": "user", "content": list(blocks)}]}
-    return sources(msgspec.convert(body, Generation))
+    found = sources(msgspec.convert(body, Generation))
+    for source in found:
+        check_payload(source)
+    return found
 
 
 def link(kind: str, url: str) -> dict[str, Any]:
@@ -239,7 +242,7 @@ def test_a_file_of_openai_is_not_both_or_neither(file: dict[str, str]) -> None:
 
 def test_audio_of_openai_says_its_format() -> None:
     (found,) = read({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}})
-    assert found == MediaSource(NAMED, "audio", "data", "AAAA", "mp3", 3)
+    assert found == MediaSource(f"{NAMED}.input_audio.data", "audio", "data", "AAAA", "mp3", 3)
 
 
 def test_media_are_found_in_order_and_in_every_turn() -> None:

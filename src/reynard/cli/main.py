@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "models": "reynard.cli.models:models",
     "doctor": "reynard.cli.doctor:doctor",
     "config": "reynard.cli.config:config",
+    "bench": "reynard.cli.bench:bench",
 }
 FAILED = 1
 

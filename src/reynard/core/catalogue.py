@@ -9,7 +9,7 @@ from reynard.core.errors import CapabilityMissing, GenerationError, InvalidParam
 from reynard.core.formats import TYPE_OF_FORMAT, VIDEO_EXTENSIONS, Kind, format_of
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
-from reynard.core.media import MediaSource, sources
+from reynard.core.media import MediaSource, check_payload, sources
 from reynard.core.media_tokens import MediaTokens
 from reynard.core.messages import Name
 from reynard.core.reasoning import Thinking
@@ -106,6 +106,8 @@ def check(generation: Generation, model: Model, form: Form) -> None:
     """Raises what section 3 of the spec has for a request that `model` cannot take."""
     media = sources(generation)
     if media:
+        for source in media:
+            check_payload(source)
         _check_capabilities(media, model)
     _check_tokens(generation, model, form)
     if media:

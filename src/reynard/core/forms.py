@@ -103,7 +103,8 @@ class CustomForm(Generation, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 LONGEST_UNCOUNTED: Final = 1_000_000  # bytes
 LONGEST_FLAT: Final = 100_000  # bytes; counting is quick, but no longer for free
 MOST_VALUES: Final = 2_000_000  # told by commas and brackets, those inside of texts too
-MOST_NESTED: Final = 500_000
+MOST_NESTED: Final = 500_000  # objects, and as many arrays
+FEW: Final = 1_000
 
 PromptForm = TextForm | VisionForm | VideoForm | AudioForm
 FORMS: Final[dict[Form, type[PromptForm | CustomForm]]] = {
@@ -247,11 +248,21 @@ def check_depth(asked: Struct, fields: Iterable[str]) -> None:
 def check_count(body: bytes) -> None:
     """Large media is a few long strings; millions of small values are nothing that a model takes, and slow to read."""
     if len(body) > LONGEST_UNCOUNTED and (
-        body.count(b",") > MOST_VALUES or body.count(b"{") + body.count(b"[") > MOST_NESTED
+        _has_more(body, b",", MOST_VALUES) or _has_more(body, b"{", MOST_NESTED) or _has_more(body, b"[", MOST_NESTED)
     ):
         raise InvalidParam(
             f"The body has too many values: at most {MOST_VALUES}, and {MOST_NESTED} objects and arrays."
         )
+
+
+def _has_more(body: bytes, sign: bytes, most: int) -> bool:
+    """Where there are few, as in large media, finding them is ten times faster than counting all bytes."""
+    place = -1
+    for _ in range(FEW):
+        place = body.find(sign, place + 1)
+        if place < 0:
+            return False
+    return body.count(sign, place) + FEW > most
 
 
 def _listed(fields: list[str]) -> str:

@@ -7,8 +7,11 @@ from typing import Final
 from reynard.core.forms import Form
 
 ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
-SUFFIX_LENGTH: Final = 8
-SUFFIXES: Final = len(ALPHABET) ** SUFFIX_LENGTH
+PART_LENGTH: Final = 2
+PARTS: Final = len(ALPHABET) ** PART_LENGTH
+"""Of a second, that the beginning of a suffix tells apart."""
+DRAWN_LENGTH: Final = 6
+DRAWN: Final = len(ALPHABET) ** DRAWN_LENGTH
 
 TASK_PREFIX: Final[dict[Form, str]] = {
     "text": "task-llmrouter-",
@@ -42,8 +45,14 @@ def _pairs(alphabet: str) -> Sequence[str]:
 
 
 def task_id(form: Form, now: float, below: Below) -> str:
-    """`prefix + Unix seconds + "-" + 8 of [a-z0-9]` (spec section 2.1)."""
-    return f"{TASK_PREFIX[form]}{int(now)}-{spelled(below(SUFFIXES), ALPHABET, SUFFIX_LENGTH)}"
+    """`prefix + Unix seconds + "-" + 8 of [a-z0-9]` (spec section 2.1).
+
+    The first two of the eight are the part of the second, the others are drawn: ids of a moment lie side by side in a
+    store's index, so that a commit writes one page of it and not one a task.
+    """
+    seconds = int(now)
+    part = spelled(int((now - seconds) * PARTS), ALPHABET, PART_LENGTH)[::-1]
+    return f"{TASK_PREFIX[form]}{seconds}-{part}{spelled(below(DRAWN), ALPHABET, DRAWN_LENGTH)}"
 
 
 def completion_id(task: str) -> str:

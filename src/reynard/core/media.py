@@ -85,7 +85,10 @@ class Intake(Struct, frozen=True, kw_only=True):
 
 
 def sources(generation: Generation) -> list[MediaSource]:
-    """Every media source of the request, in order. Raises `InvalidParam` for one that cannot be read."""
+    """Every media source of the request, in order; of base64 only the first bytes are looked at, see `check_payload`.
+
+    Raises `InvalidParam` for one that cannot be read.
+    """
     found: list[MediaSource] = []
     for index, message in enumerate(generation.messages):
         content = message.content
@@ -96,6 +99,30 @@ def sources(generation: Generation) -> list[MediaSource]:
             if source is not None:
                 found.append(source)
     return found
+
+
+def check_payload(source: MediaSource) -> None:
+    """Decodes what is inline, once in a request's life: it is slow where it is large. Raises `InvalidParam`."""
+    if source.origin != "data":
+        return
+    try:
+        msgspec.convert(source.said[_payload_at(source.said) :], bytes)
+    except msgspec.ValidationError:
+        raise InvalidParam(f"`{source.param}` is not valid base64.", param=source.param) from None
+    if source.size == 0:
+        raise InvalidParam(f"`{source.param}` is empty.", param=source.param)
+
+
+def _payload_at(said: str) -> int:
+    """Where the base64 begins: behind the start of a data URI, if there is one."""
+    head = _DATA_URI.match(said[:_LONGEST_DATA_PREFIX])
+    return 0 if head is None else head.end()
+
+
+def _decoded_size(said: str, begin: int) -> int:
+    """Bytes in the base64 from `begin` on."""
+    padding = 2 if said.endswith("==") else 1 if said.endswith("=") else 0
+    return max(0, (len(said) - begin) // 4 * 3 - padding)
 
 
 def as_said(source: MediaSource) -> Media:
@@ -112,9 +139,12 @@ def as_said(source: MediaSource) -> Media:
     return Media(kind=source.kind, type=_type_in(payload, source.kind) or declared, data=payload)
 
 
-def _type_in(payload: str, kind: Kind) -> str | None:
-    """By the content of base64 that was checked."""
-    return type_of(binascii.a2b_base64(payload[:_SNIFFED_BASE64]), kind)
+def _type_in(begin: str, kind: Kind) -> str | None:
+    """By the content of base64, of which this is the beginning; None, too, for what is none."""
+    try:
+        return type_of(binascii.a2b_base64(begin[:_SNIFFED_BASE64]), kind)
+    except ValueError:
+        return None
 
 
 def declared_type(head: str) -> str | None:
@@ -158,8 +188,9 @@ def _source(block: Block, param: str) -> MediaSource | None:
         case FileLinkBlock():
             return _link(block.file_url.url, "file", f"{param}.file_url.url")
         case InputAudioBlock():
-            size = _base64_size(block.input_audio.data, f"{param}.input_audio.data")
-            return MediaSource(param, "audio", "data", block.input_audio.data, block.input_audio.format, size)
+            sound = block.input_audio
+            size = _decoded_size(sound.data, 0)
+            return MediaSource(f"{param}.input_audio.data", "audio", "data", sound.data, sound.format, size)
         case FileBlock():
             return _file(block, param)
         case _:
@@ -174,7 +205,7 @@ def _file(block: FileBlock, param: str) -> MediaSource:
         return MediaSource(param, "file", "upload", file_id or "", None, None)
     if data.startswith("data:"):
         return _data(data, "file", f"{param}.file.file_data")
-    return MediaSource(param, "file", "data", data, None, _base64_size(data, f"{param}.file.file_data"))
+    return MediaSource(f"{param}.file.file_data", "file", "data", data, None, _decoded_size(data, 0))
 
 
 def _link(url: str, kind: Kind, param: str) -> MediaSource:
@@ -217,23 +248,11 @@ def _data(uri: str, kind: Kind, param: str) -> MediaSource:
         raise InvalidParam(
             f"`{param}` is not a data URI of the form `data:<type>/<subtype>;base64,<payload>`.", param=param
         )
-    payload = uri[head.end() :]
-    size = _base64_size(payload, param)
-    media_type = _type_in(payload, kind) or head.group(1).lower()
+    begin = head.end()
+    media_type = _type_in(uri[begin : begin + _SNIFFED_BASE64], kind) or head.group(1).lower()
     if kind != "file" and not media_type.startswith(f"{kind}/"):
         raise InvalidParam(f"`{param}` takes a data URI of type `{kind}/…`, not `{media_type}`.", param=param)
-    return MediaSource(param, kind, "data", uri, format_of(media_type), size)
-
-
-def _base64_size(payload: str, param: str) -> int:
-    """Bytes in `payload`, checked to be base64."""
-    try:
-        size = len(msgspec.convert(payload, bytes))
-    except msgspec.ValidationError:
-        raise InvalidParam(f"`{param}` is not valid base64.", param=param) from None
-    if size == 0:
-        raise InvalidParam(f"`{param}` is empty.", param=param)
-    return size
+    return MediaSource(param, kind, "data", uri, format_of(media_type), _decoded_size(uri, begin))
 
 
 def _extension(path: str) -> str | None:

@@ -111,7 +111,6 @@ SELECT fingerprint, task_id, created FROM idempotency WHERE key_id = ? AND name 
 INSERT OR REPLACE INTO idempotency (key_id, name, fingerprint, task_id, created) VALUES (?, ?, ?, ?, ?);
 
 -- name: post_entry
--- What is `tallied` moves the account at the end of the transaction (`move_account`).
 INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note, tallied) VALUES (?, ?, ?, ?, ?, ?, ?, 1);
 
 -- name: move_account

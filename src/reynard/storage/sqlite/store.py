@@ -28,6 +28,8 @@ READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; what
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
 GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
 
+for _kind, _same in ((bool, int), (bytes, bytes), (type(None), {}.get)):  # each is None's, too
+    sqlite3.register_adapter(_kind, _same)
 _encode = msgspec.json.Encoder().encode
 _keys = msgspec.json.Decoder(Key)
 

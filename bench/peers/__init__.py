@@ -1,0 +1,1 @@
+"""Others' gateways, measured beside Reynard. Each module has a `start` of type `bench.subject.Start`."""

@@ -1,0 +1,113 @@
+"""The limit of this stack for streams: ASGI in, the same upstream client out, and with each chunk what no gateway can
+leave out: it is split off, decoded, renamed, encoded, written. `bench.bare` is the same for whole answers.
+"""
+
+import asyncio
+import sys
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+import uvloop
+import wreq
+
+from bench.subject import CHAT
+from reynard.http.server import listen
+
+KEEP_ALIVE_S: Final = 120
+BACKLOG: Final = 4096
+STREAM: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+DONE: Final = b"[DONE]"
+
+
+class Delta(msgspec.Struct, omit_defaults=True):
+    """What a chunk adds."""
+
+    role: str | None = None
+    content: str | None = None
+
+
+class Choice(msgspec.Struct):
+    """One of a chunk's."""
+
+    index: int
+    delta: Delta
+    finish_reason: str | None = None
+
+
+class Chunk(msgspec.Struct, omit_defaults=True):
+    """An OpenAI chunk."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Any = None
+
+
+_chunks = msgspec.json.Decoder(Chunk)
+_encoder = msgspec.json.Encoder()
+
+
+def relayed(events: list[bytes]) -> bytes:
+    """The events under names of our own."""
+    written = []
+    for event in events:
+        data = event[6:]
+        if data != DONE:
+            chunk = _chunks.decode(data)
+            chunk.id, chunk.model = "chatcmpl-relayed", "relayed"
+            data = _encoder.encode(chunk)
+        written.append(b"data: %b\n\n" % data)
+    return b"".join(written)
+
+
+def application(upstream: str) -> Any:
+    """Relays every request."""
+    pool = wreq.Client(no_proxy=True)
+    headers = {"content-type": "application/json"}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        if scope["path"] != CHAT:
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+            return
+        async with await pool.request(wreq.Method.POST, upstream + CHAT, headers=headers, body=body) as response:
+            await send({"type": "http.response.start", "status": 200, "headers": STREAM})
+            rest = b""
+            async with response.stream() as parts:
+                async for part in parts:
+                    *events, rest = (rest + bytes(part)).split(b"\n\n")
+                    if events:
+                        await send({"type": "http.response.body", "body": relayed(events), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app
+
+
+async def main() -> None:
+    """Serves on a free port, and says which."""
+    bound = listen("127.0.0.1", 0)
+    bound.listen(BACKLOG)  # uvicorn would only after we said where
+    config = uvicorn.Config(
+        application(sys.argv[1]),
+        http="httptools",
+        loop="none",
+        lifespan="off",
+        access_log=False,
+        log_level="error",
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
+    await uvicorn.Server(config).serve([bound])
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
