@@ -324,7 +324,9 @@ def test_every_number_drawn_makes_another_task_id() -> None:
 
 
 def test_ids_of_a_moment_lie_side_by_side() -> None:
-    parts = [task_id("text", 1776874481 + (part + 0.5) / PARTS, lambda _: 0).rpartition("-")[2] for part in range(PARTS)]
+    parts = [
+        task_id("text", 1776874481 + (part + 0.5) / PARTS, lambda _: 0).rpartition("-")[2] for part in range(PARTS)
+    ]
     assert {len(part) for part in parts} == {8}
     assert len({part[:2] for part in parts}) == PARTS
     assert task_id("text", 1776874481.99999, lambda _: 0).endswith("-99aaaaaa")
