@@ -117,6 +117,8 @@ def _cached(price: Price) -> float:
 
 def bounded(count: float) -> int:
     """A count as it is charged: the nearest that can be one."""
+    if type(count) is int and 0 <= count <= MOST_TOKENS:  # as nearly all are
+        return count
     return int(max(0, min(count, MOST_TOKENS)))
 
 

@@ -71,7 +71,7 @@ class Holds:
         until = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
             left = await self._left(task)
-            key = self._keys.setdefault(task.key_id, _Key())
+            key = self._of(task.key_id)
             if left - key.moving >= task.reserved:
                 key.beside.add(task)
                 return
@@ -87,7 +87,7 @@ class Holds:
         """
         until = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
-            key = self._keys.setdefault(task.key_id, _Key())
+            key = self._of(task.key_id)
             unsure = key.ending.sum
             key.storing.add(task)
             try:
@@ -122,6 +122,12 @@ class Holds:
             amounts.drop(task)
         key.moved.set()
         self._tidy(task.key_id)
+
+    def _of(self, key_id: str) -> _Key:
+        key = self._keys.get(key_id)
+        if key is None:
+            key = self._keys[key_id] = _Key()
+        return key
 
     async def _left(self, task: Task) -> int:
         """The balance without what is held beside it."""
