@@ -13,7 +13,7 @@ class LedgerRows(Rows):
 
     async def post(self, entry: Entry) -> None:
         """See the port."""
-        await self._writer.run(lambda connection: self._post(connection, (entry,)), 0)
+        await self._writer.run(lambda connection: self._post(connection, (entry,)))
 
     async def account(self, key_id: str) -> Account:
         """See the port."""

@@ -28,10 +28,11 @@ READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; what
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept
 GIVEN_BACK_AT_ONCE: Final = 256  # some 5 ms of the writer
 
-# The module asks every value of these whether it adapts, and makes an error for each that does not: 0.2 µs. These answer.
+# The module asks each None, bool and bytes whether it adapts, and makes an error where it does not; these answer.
+_NULL: Final[dict[None, None]] = {}
 sqlite3.register_adapter(bool, int)
 sqlite3.register_adapter(bytes, bytes)
-sqlite3.register_adapter(type(None), {}.get)  # of None, it is None
+sqlite3.register_adapter(type(None), _NULL.get)
 
 _encode = msgspec.json.Encoder().encode
 _keys = msgspec.json.Decoder(Key)

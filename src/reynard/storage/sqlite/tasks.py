@@ -67,7 +67,7 @@ class TaskRows(LedgerRows):
             if task.is_ended:
                 self._end(connection, task)
 
-        await self._writer.run(insert, _size(row))
+        await self._writer.run(insert)
 
     async def save(self, task: Task, result: bytes | None = None, attempts: Sequence[Attempt] = ()) -> bool:
         """See the port."""
@@ -77,7 +77,7 @@ class TaskRows(LedgerRows):
                 *(task.id, task.version - 1),
             )
             sql = self._sql["save_task"]
-            return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount, 0) == 1
+            return await self._writer.run(lambda connection: connection.execute(sql, row).rowcount) == 1
         row = (
             *(task.status.value, task.attempt, task.version, task.started, task.ended, _json(task.error)),
             *(result, _json(task.bill), _listed(attempts), _agreed(task.terms), task.id, task.version - 1),
@@ -89,7 +89,7 @@ class TaskRows(LedgerRows):
             self._end(connection, task)
             return True
 
-        return await self._writer.run(end, _size(row))
+        return await self._writer.run(end)
 
     def _end(self, connection: sqlite3.Connection, task: Task) -> None:
         """What comes with an end, in the transaction that is open. The version was ours: it comes once."""
@@ -164,10 +164,6 @@ class TaskRows(LedgerRows):
     async def unfinished(self) -> Mapping[str, int]:
         """See the port."""
         return dict(self._rows("unfinished", ()))
-
-
-def _size(row: Row) -> int:
-    return sum(len(value) for value in row if type(value) is bytes)
 
 
 def _page(rows: Iterable[Row], limit: int) -> TaskPage:

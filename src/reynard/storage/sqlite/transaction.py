@@ -1,7 +1,6 @@
 """Several operations in one transaction, of which each fails alone and leaves nothing."""
 
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -12,66 +11,40 @@ from reynard.storage.sqlite.tally import Tally
 Operation = Callable[[sqlite3.Connection], Any]
 
 HURRIED_S: Final = 0.05
-PAUSES_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02)
-"""Between tries for a lock; the last one again and again."""
 
 
 class Transaction:
     """Of the writing connection, one after another.
 
-    Where somebody else has the lock, `open_patiently` waits for it `busy_timeout_s`; after one has waited in vain, the
-    next ones do not wait that long, until one succeeds: nobody queues for a lock that stays.
+    Where somebody else has the lock, one waits for it `busy_timeout_s`; after one has waited in vain, the next ones do
+    not wait that long, until one succeeds: nobody queues for a lock that stays.
     """
 
     def __init__(self, connection: sqlite3.Connection, busy_timeout_s: float, tally: Tally) -> None:
-        connection.execute("PRAGMA busy_timeout = 0")
         self._connection = connection
         self._tally = tally
-        self._busy_timeout_s = self._patience_s = busy_timeout_s
+        self._busy_timeout_s = self._waits_s = busy_timeout_s
 
-    def open(self, operations: list[Operation]) -> list[Any] | None:
-        """Begins one and runs `operations`; what is wrong with one of them is its own result. None: somebody else has
-        the lock. Raises `StoreUnavailable`.
+    def run(self, operations: list[Operation]) -> list[Any]:
+        """The results of `operations`, committed; what is wrong with one of them is its own result.
+
+        Raises `StoreUnavailable`.
         """
         try:
-            return self._ran(operations) if self._begin() else None
-        except BaseException as error:
-            raise self._failed(error) from error
-
-    def open_patiently(self, operations: list[Operation]) -> list[Any]:
-        """As `open`, and waits for the lock."""
-        try:
-            self._begin_patiently()
-            return self._ran(operations)
-        except BaseException as error:
-            raise self._failed(error) from error
-
-    def commit(self) -> None:
-        """To the disk. Raises `StoreUnavailable`."""
-        try:
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            raise self._failed(error) from error
-        self._patience_s = self._busy_timeout_s
-
-    def _begin(self) -> bool:
-        try:
             self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                return False
+            results = self._ran(operations)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._give_up()
+            self._wait_for(min(HURRIED_S, self._busy_timeout_s))
+            raise StoreUnavailable(
+                "The store cannot write now. Nothing was accepted; try again in a moment."
+            ) from error
+        except BaseException:
+            self._give_up()
             raise
-        return True
-
-    def _begin_patiently(self) -> None:
-        until = time.monotonic() + self._patience_s
-        tries = 0
-        while not self._begin():
-            left = until - time.monotonic()
-            if left <= 0:
-                raise sqlite3.OperationalError("somebody else has the lock, and keeps it")
-            time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], left))
-            tries += 1
+        self._wait_for(self._busy_timeout_s)
+        return results
 
     def _ran(self, operations: list[Operation]) -> list[Any]:
         try:
@@ -123,16 +96,17 @@ class Transaction:
         self._tally.clear()
         self._connection.execute("ROLLBACK")
 
-    def _failed(self, error: BaseException) -> BaseException:
-        """Nothing of it is kept. Where even that fails, the next transaction cannot begin, and comes here again."""
+    def _give_up(self) -> None:
+        """Where even that fails, the next transaction cannot begin, and comes here again."""
         self._tally.clear()
         if self._connection.in_transaction:
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-        if not isinstance(error, sqlite3.Error):
-            return error
-        self._patience_s = min(HURRIED_S, self._busy_timeout_s)
-        return StoreUnavailable("The store cannot write now. Nothing was accepted; try again in a moment.")
+
+    def _wait_for(self, seconds: float) -> None:
+        if seconds != self._waits_s:
+            self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+            self._waits_s = seconds
 
 
 class _LeftHalf(Exception):

@@ -1,13 +1,12 @@
 """Group commit: what is asked for while one transaction commits goes into the next, as one.
 
-A commit costs an fsync, and some 0.2 ms of CPU, whether it holds one row or a hundred. Statements of microseconds run
-where they are asked, on the event loop: on a thread each of them would hand the interpreter's lock to and fro. What
-waits for the disk, or may take its time, runs on a thread.
+A commit costs an fsync, and some 0.2 ms of CPU, whether it holds one row or a hundred.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from time import perf_counter
@@ -21,30 +20,25 @@ from reynard.storage.sqlite.transaction import Operation, Transaction
 T = TypeVar("T")
 
 MOST_WAITING: Final = 20_000
-MOST_IN_COMMIT: Final = 200
+MOST_IN_COMMIT: Final = 1_000
 GATHER_S: Final = 0.002
 """From the start of a transaction that held several operations to the start of the next."""
-MOST_INLINE_BYTES: Final = 256_000  # some 0.3 ms of the loop
-UNKNOWN: Final = MOST_INLINE_BYTES + 1
-"""The size of an operation that may take its time."""
 
 
 class _Asked(NamedTuple):
     operation: Operation
-    size: int
     future: asyncio.Future[Any]
 
 
-class _Work(NamedTuple):
-    """For the thread: a transaction that is open, with its operations' results, or one that is to be made there."""
+class _Batch(NamedTuple):
+    """For the thread: operations of one transaction, and who is told of it."""
 
     loop: asyncio.AbstractEventLoop
-    batch: list[_Asked]
-    results: list[Any] | None
+    asked: list[_Asked]
 
 
 class Writer:
-    """The one writing connection, with a thread that waits for it.
+    """The one writing connection, on a thread of its own.
 
     A lone operation is committed at once. Where transactions hold several, the next one begins when as many wait again,
     or `GATHER_S` after the last one began.
@@ -58,8 +52,8 @@ class Writer:
         self._next: asyncio.Handle | None = None  # begins a transaction
         self._began = 0.0
         self._held = 0  # operations in the last one
-        self._work: SimpleQueue[_Work | None] = SimpleQueue()
-        self._thread = Thread(target=self._finish_all, name="reynard-store", daemon=True)
+        self._work: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._thread = Thread(target=self._serve, name="reynard-store", daemon=True)
         self._thread.start()
         self.observer: Observer = UNOBSERVED
 
@@ -68,8 +62,8 @@ class Writer:
         """Operations that are in no transaction yet."""
         return len(self._waiting)
 
-    async def run(self, operation: Callable[[sqlite3.Connection], T], size: int = UNKNOWN) -> T:
-        """`operation`'s result, after the commit that holds it; `size`: how many bytes it writes, about.
+    async def run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """`operation`'s result, after the commit that holds it.
 
         If an operation fails, it alone does, and leaves nothing; it may be run a second time for that. Raises
         `StoreUnavailable` if nothing could be kept.
@@ -78,7 +72,7 @@ class Writer:
             raise StoreUnavailable("The store has more to write than it can. Try again in a moment.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Asked(operation, size, future))
+        self._waiting.append(_Asked(operation, future))
         if not self._under_way:
             self._plan(loop)
         return await future
@@ -108,40 +102,31 @@ class Writer:
         self._under_way = True
         batch, self._waiting = self._waiting[:MOST_IN_COMMIT], self._waiting[MOST_IN_COMMIT:]
         self._began, self._held = perf_counter(), len(batch)
-        results = None
-        try:
-            if sum(asked.size for asked in batch) <= MOST_INLINE_BYTES:
-                results = self._transaction.open([asked.operation for asked in batch])
-        except Exception as error:  # noqa: BLE001 it is raised where the operations were asked for
-            self._ended(loop, batch, [error] * len(batch))
-        else:
-            self._work.put(_Work(loop, batch, results))
+        self._work.put(_Batch(loop, batch))
 
-    def _ended(self, loop: asyncio.AbstractEventLoop, batch: list[_Asked], results: list[Any]) -> None:
+    def _ended(self, batch: _Batch, results: list[Any]) -> None:
         self._under_way = False
-        self.observer.committed(len(batch), perf_counter() - self._began)
-        for asked, result in zip(batch, results, strict=True):
+        self.observer.committed(len(batch.asked), perf_counter() - self._began)
+        if self._waiting:
+            self._plan(batch.loop)
+        for asked, result in zip(batch.asked, results, strict=True):
             if asked.future.done():  # its caller was cancelled
                 continue
             if isinstance(result, BaseException):
                 asked.future.set_exception(result)
             else:
                 asked.future.set_result(result)
-        if self._waiting:
-            self._plan(loop)
 
-    def _finish_all(self) -> None:
+    def _serve(self) -> None:
         """On the thread."""
-        while (work := self._work.get()) is not None:
-            results = self._finished(work)
-            work.loop.call_soon_threadsafe(self._ended, work.loop, work.batch, results)
+        while (batch := self._work.get()) is not None:
+            results = self._results(batch.asked)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                batch.loop.call_soon_threadsafe(self._ended, batch, results)
+            del batch, results  # nothing large is held until the next comes
 
-    def _finished(self, work: _Work) -> list[Any]:
+    def _results(self, batch: list[_Asked]) -> list[Any]:
         try:
-            results = work.results
-            if results is None:
-                results = self._transaction.open_patiently([asked.operation for asked in work.batch])
-            self._transaction.commit()
-        except Exception as error:  # noqa: BLE001 it is raised where the operations were asked for
-            return [error] * len(work.batch)
-        return results
+            return self._transaction.run([asked.operation for asked in batch])
+        except BaseException as error:  # noqa: BLE001 it is raised where the operations were asked for
+            return [error] * len(batch)
