@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reynard.core.errors import StoreUnavailable
 from reynard.core.ledger import Account, Entry
 from reynard.ports.telemetry import Unobserved
 from reynard.storage.sqlite import SQLiteStore, writer
@@ -91,3 +92,33 @@ async def test_an_older_gateway_that_runs_on_moves_accounts_too(store: SQLiteSto
         )
     await store.post(grant(7))
     assert await store.account("key-a") == Account(balance=2, reserved=5)
+
+
+async def test_who_asked_is_answered_whatever_the_observer_does(store: SQLiteStore) -> None:
+    class Broken(Unobserved):
+        def committed(self, operations: int, seconds: float) -> None:
+            raise RuntimeError("no metrics today")
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    store.observe(Broken())
+    async with asyncio.timeout(5):
+        await store.post(grant(1))
+        await store.post(grant(1))
+    store.observe(Unobserved())
+    assert (await store.account("key-a")).balance == 2
+    assert [type(error) for error in told] == [RuntimeError, RuntimeError]
+
+
+async def test_a_store_that_cannot_write_closes_all_the_same_and_takes_nothing_more(path: Path) -> None:
+    store = SQLiteStore(path, busy_timeout_s=0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as thief:
+        thief.execute("BEGIN IMMEDIATE")
+        posting = [asyncio.ensure_future(store.post(grant(1))) for _ in range(2)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await store.close()
+            outcomes = await asyncio.gather(*posting, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 2
+            with pytest.raises(StoreUnavailable):
+                await store.post(grant(1))

@@ -270,6 +270,23 @@ def test_the_chat_path_bounds_nesting_too() -> None:
     assert caught.value.param == "audio"
 
 
+@pytest.mark.parametrize(
+    ("most", "one_more"),
+    [
+        (b"," * forms.MOST_VALUES, b","),
+        (b"{[" * (forms.MOST_NESTED // 2), b"["),
+        (b"{[" * (forms.MOST_NESTED // 2), b"{"),
+        (b"[" * forms.MOST_NESTED, b"{"),
+    ],
+    ids=["commas", "one more array", "one more object", "arrays, and an object"],
+)
+def test_the_values_of_a_large_body_are_counted_exactly(most: bytes, one_more: bytes) -> None:
+    text = b"x" * forms.LONGEST_UNCOUNTED
+    forms.check_count(text + most)
+    with pytest.raises(InvalidParam):
+        forms.check_count(text + most + one_more)
+
+
 def test_a_request_weighs_what_its_texts_and_media_come_to() -> None:
     image = "data:image/png;base64," + "A" * 4_000
     content = [{"type": "text", "text": "x" * 100}, {"type": "image_url", "image_url": {"url": image, "detail": "low"}}]

@@ -245,6 +245,12 @@ def test_audio_of_openai_says_its_format() -> None:
     assert found == MediaSource(f"{NAMED}.input_audio.data", "audio", "data", "AAAA", "mp3", 3)
 
 
+@pytest.mark.parametrize("data", ["data:audio/wav;base64,AAAA", "DATA:audio/wav;base64,AAAA", "https://example.org/a"])
+def test_audio_of_openai_is_base64_alone(data: str) -> None:
+    error = refused({"type": "input_audio", "input_audio": {"data": data, "format": "wav"}})
+    assert error.param == f"{NAMED}.input_audio.data"
+
+
 def test_media_are_found_in_order_and_in_every_turn() -> None:
     body = {
         "model": "m",

@@ -103,7 +103,7 @@ class CustomForm(Generation, kw_only=True, frozen=True, forbid_unknown_fields=Tr
 LONGEST_UNCOUNTED: Final = 1_000_000  # bytes
 LONGEST_FLAT: Final = 100_000  # bytes; counting is quick, but no longer for free
 MOST_VALUES: Final = 2_000_000  # told by commas and brackets, those inside of texts too
-MOST_NESTED: Final = 500_000  # objects, and as many arrays
+MOST_NESTED: Final = 500_000  # objects and arrays
 FEW: Final = 1_000
 
 PromptForm = TextForm | VisionForm | VideoForm | AudioForm
@@ -248,21 +248,21 @@ def check_depth(asked: Struct, fields: Iterable[str]) -> None:
 def check_count(body: bytes) -> None:
     """Large media is a few long strings; millions of small values are nothing that a model takes, and slow to read."""
     if len(body) > LONGEST_UNCOUNTED and (
-        _has_more(body, b",", MOST_VALUES) or _has_more(body, b"{", MOST_NESTED) or _has_more(body, b"[", MOST_NESTED)
+        _count(body, b",") > MOST_VALUES or _count(body, b"{") + _count(body, b"[") > MOST_NESTED
     ):
         raise InvalidParam(
             f"The body has too many values: at most {MOST_VALUES}, and {MOST_NESTED} objects and arrays."
         )
 
 
-def _has_more(body: bytes, sign: bytes, most: int) -> bool:
-    """Where there are few, as in large media, finding them is ten times faster than counting all bytes."""
+def _count(body: bytes, sign: bytes) -> int:
+    """As `body.count`: where there are few, as in large media, finding them is ten times faster."""
     place = -1
-    for _ in range(FEW):
+    for found in range(FEW):
         place = body.find(sign, place + 1)
         if place < 0:
-            return False
-    return body.count(sign, place) + FEW > most
+            return found
+    return FEW + body.count(sign, place + 1)
 
 
 def _listed(fields: list[str]) -> str:

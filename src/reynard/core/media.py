@@ -31,7 +31,7 @@ _SNIFFED_BASE64 = 64
 class MediaSource(Struct, frozen=True):
     """One piece of media in a request. `said` is the source as it stands there: an address, a data URI, base64, an id.
 
-    `format` and `size` (bytes) are None when the source does not tell.
+    `format` and `size` (bytes) are None when the source does not tell. `begin`: of the base64, where there is any.
     """
 
     param: str
@@ -40,6 +40,7 @@ class MediaSource(Struct, frozen=True):
     said: str
     format: str | None
     size: int | None
+    begin: int = 0
 
 
 class Media(Struct, frozen=True, kw_only=True):
@@ -106,17 +107,11 @@ def check_payload(source: MediaSource) -> None:
     if source.origin != "data":
         return
     try:
-        msgspec.convert(source.said[_payload_at(source.said) :], bytes)
+        msgspec.convert(source.said[source.begin :], bytes)
     except msgspec.ValidationError:
         raise InvalidParam(f"`{source.param}` is not valid base64.", param=source.param) from None
     if source.size == 0:
         raise InvalidParam(f"`{source.param}` is empty.", param=source.param)
-
-
-def _payload_at(said: str) -> int:
-    """Where the base64 begins: behind the start of a data URI, if there is one."""
-    head = _DATA_URI.match(said[:_LONGEST_DATA_PREFIX])
-    return 0 if head is None else head.end()
 
 
 def _decoded_size(said: str, begin: int) -> int:
@@ -252,7 +247,7 @@ def _data(uri: str, kind: Kind, param: str) -> MediaSource:
     media_type = _type_in(uri[begin : begin + _SNIFFED_BASE64], kind) or head.group(1).lower()
     if kind != "file" and not media_type.startswith(f"{kind}/"):
         raise InvalidParam(f"`{param}` takes a data URI of type `{kind}/…`, not `{media_type}`.", param=param)
-    return MediaSource(param, kind, "data", uri, format_of(media_type), _decoded_size(uri, begin))
+    return MediaSource(param, kind, "data", uri, format_of(media_type), _decoded_size(uri, begin), begin)
 
 
 def _extension(path: str) -> str | None:

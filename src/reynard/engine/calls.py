@@ -253,7 +253,8 @@ class Calls:
         loop = asyncio.get_running_loop()
         kept: asyncio.Future[bool] = loop.create_future()
         patience = loop.call_later(KEEP_S, _answered, kept, False)
-        self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep, kept))
+        keeping = self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep, kept))
+        keeping.add_done_callback(lambda _: kept.cancel())  # one that is cut, before it has begun too
         try:
             if not await kept:
                 raise StoreUnavailable(
@@ -270,14 +271,11 @@ class Calls:
             await until_kept(partial(keep, task, result, run.work.journal.attempts), task.id)
             run.task = task
             await self._endings.follow(task)
-        except asyncio.CancelledError:
-            kept.cancel()
-            raise
         except Exception as error:  # a fault of this program: what was taken is given back all the same
-            if run.task is not task:
-                await self._admission.ended(task)
             if not kept.done():
                 kept.set_exception(error)
+            if run.task is not task:
+                await self._admission.ended(task)
             raise
         else:
             _answered(kept, True)

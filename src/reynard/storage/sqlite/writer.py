@@ -48,6 +48,7 @@ class Writer:
         self._connection = connection
         self._transaction = Transaction(connection, busy_timeout_s, tally)
         self._waiting: list[_Asked] = []
+        self._room = MOST_WAITING
         self._under_way = False
         self._next: asyncio.Handle | None = None  # begins a transaction
         self._began = 0.0
@@ -68,22 +69,27 @@ class Writer:
         If an operation fails, it alone does, and leaves nothing; it may be run a second time for that. Raises
         `StoreUnavailable` if nothing could be kept.
         """
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= self._room:
             raise StoreUnavailable("The store has more to write than it can. Try again in a moment.")
+        return await self._ask(operation)
+
+    async def close(self) -> None:
+        """Commits what waits, if that can be, and ends the thread."""
+        while self._under_way or self._waiting:
+            with suppress(StoreUnavailable):  # who asked for it is told
+                await self._ask(lambda _: None)
+        self._room = 0  # nobody would serve it
+        self._work.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _ask(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Asked(operation, future))
         if not self._under_way:
             self._plan(loop)
-        return await future
-
-    async def close(self) -> None:
-        """Commits what waits, and ends the thread."""
-        while self._under_way or self._waiting:
-            await self.run(lambda _: None)
-        self._work.put(None)
-        self._thread.join()
-        self._connection.close()
+        return future
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
         """When the next transaction begins: with all that this turn of the loop still asks for, or later."""
@@ -105,8 +111,7 @@ class Writer:
         self._work.put(_Batch(loop, batch))
 
     def _ended(self, batch: _Batch, results: list[Any]) -> None:
-        self._under_way = False
-        self.observer.committed(len(batch.asked), perf_counter() - self._began)
+        took_s, self._under_way = perf_counter() - self._began, False
         if self._waiting:
             self._plan(batch.loop)
         for asked, result in zip(batch.asked, results, strict=True):
@@ -116,6 +121,7 @@ class Writer:
                 asked.future.set_exception(result)
             else:
                 asked.future.set_result(result)
+        self.observer.committed(len(batch.asked), took_s)  # last: what fails in it keeps nobody waiting
 
     def _serve(self) -> None:
         """On the thread."""
