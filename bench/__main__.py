@@ -74,7 +74,7 @@ def run(report: Report, rounds: int, seconds: float, words: list[str]) -> None:
                 growth.measure(report.figures, _made(place / "growth"), url, rounds, seconds / 4, _say)
         with _whatever_happens(report, "streams"):
             few = min(rounds, STREAM_ROUNDS)
-            report.figures.take(streams.figures(_made(place / "streams"), few, seconds, subjects.STARTS, words))
+            streams.measure(report.figures, _made(place / "streams"), few, seconds, subjects.STARTS, words)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What is measured, as rows of figures: every round's value is kept."""
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -46,10 +46,6 @@ class Figures:
     def add(self, what: str, unit: str, value: float) -> None:
         """One round's value."""
         self.rows.setdefault(what, Row(what, unit, [])).values.append(value)
-
-    def take(self, rows: Iterable[Row]) -> None:
-        """Rows that somebody else has measured."""
-        self.rows |= {row.what: row for row in rows}
 
     def note(self, said: str) -> None:
         """Once."""

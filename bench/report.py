@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -67,7 +68,8 @@ def machine() -> str:
     """What it was measured on."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     kind = f"{platform.system()} {platform.release()} {platform.machine()}, {_processor()}, {os.cpu_count()} cores"
-    return f"{kind}, Python {platform.python_version()}, {packages}"
+    place = f"stores on {_file_system(Path(tempfile.gettempdir()))}"
+    return f"{kind}, {place}, Python {platform.python_version()}, {packages}"
 
 
 def targets(figures: Figures) -> str:
@@ -105,6 +107,13 @@ def table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 def _any_failed(subjects: Mapping[str, Mapping[str, Row]]) -> bool:
     return any(rows["failed"].most > 0 for rows in subjects.values() if "failed" in rows)
+
+
+def _file_system(place: Path) -> str:
+    """Of what kind it is: on one in memory a commit costs nothing."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    found = {Path(where): kind for _, where, kind, *_ in mounts}
+    return next(found[folder] for folder in (place, *place.parents) if folder in found)
 
 
 def _processor() -> str:

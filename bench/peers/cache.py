@@ -1,9 +1,11 @@
 """Where the peers are installed: outside the repository, kept from run to run."""
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.subject import Unavailable
@@ -16,12 +18,23 @@ def installed(name: str, install: Callable[[Path], None]) -> Path:
     cache = Path(os.environ.get("REYNARD_BENCH_CACHE") or Path.home() / ".cache" / "reynard-bench")
     folder = cache / name
     finished = folder / "finished"
-    if not finished.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        install(folder)
-        finished.touch()
+    with _alone(cache / f"{name}.lock"):
+        if not finished.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            install(folder)
+            finished.touch()
     return folder
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One run at a time; whoever dies lets go of it. A folder that is renamed when it is done would do without, but
+    Python's environments are bound to their path."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def run(folder: Path, *command: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.peers import process
 from bench.subject import Subject, Unavailable
 
+# No body goes to a file, since nobody else here writes one down.
 # 5,000 streams are 10,000 connections of the one worker. Its temporary files stay in the prefix; as root it would give
 # up the right to write there, so it stays who it is.
 CONFIGURATION = """\
@@ -34,6 +35,7 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     client_max_body_size 32m;
+    client_body_buffer_size 32m;
     keepalive_requests 1000000000;
     keepalive_timeout 600s;
 {content}

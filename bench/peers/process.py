@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench import guard
 from bench.subject import CHAT, MODEL, Unavailable
 
 BODY = msgspec.json.encode({"model": MODEL, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 24})
@@ -66,7 +67,8 @@ def started(core: int, command: Sequence[str], folder: Path, environment: Mappin
     except OSError as error:
         raise Unavailable(f"{command[0]} cannot be started: {error}") from error
     try:
-        yield Process(running, log)
+        with guard.not_left_behind(-running.pid):
+            yield Process(running, log)
     finally:
         _end(running)
 

@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.figures import Row
+from bench.figures import Figures
 from bench.subject import Start
 
 
-def figures(
-    folder: Path, rounds: int, seconds: float, starts: Mapping[str, Start], only: Sequence[str] = ()
-) -> list[Row]:
+def measure(
+    found: Figures, folder: Path, rounds: int, seconds: float, starts: Mapping[str, Start], only: Sequence[str] = ()
+) -> None:
     """All of it, interleaved: every target in turn, round after round. `seconds`: the longest measurement takes half.
 
     `starts`: the peers, by name; of reynard and the bare relay we have our own, with room for thousands of streams.
-    `only`: words that the name of a measurement has, all of them.
+    What could not be measured is among the notes. `only`: words that the name of a measurement has, all of them.
     """
-    from bench.streams.run import measured  # the servers of this package have nothing to do with what measures them
+    from bench.streams.run import measure_all  # the servers of this package have nothing to do with what measures them
 
-    return measured(folder, rounds, seconds, starts, only)
+    measure_all(found, folder, rounds, seconds, starts, only)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 
+from bench.figures import Figures
 from bench.peers import litellm, nginx, portkey
-from bench.streams import figures
+from bench.streams import measure
 from bench.streams.session import LITELLM, LOAD_CORE, NGINX, PORTKEY
 
 PEERS = {NGINX: nginx.start, LITELLM: litellm.start, PORTKEY: portkey.start}
@@ -24,8 +25,10 @@ PEERS = {NGINX: nginx.start, LITELLM: litellm.start, PORTKEY: portkey.start}
 def main(only: tuple[str, ...], rounds: int, seconds: float) -> None:
     """Measure, and print the rows: the median of the rounds, the least and the most."""
     os.sched_setaffinity(0, {LOAD_CORE})
+    found = Figures()
     with tempfile.TemporaryDirectory() as folder:
-        rows = figures(Path(folder), rounds, seconds, PEERS, only)
+        measure(found, Path(folder), rounds, seconds, PEERS, only)
+    rows = list(found.rows.values())
     width = max((len(row.what) for row in rows), default=0)
     for row in rows:
         values = "".join(f"{value:>12,.2f}" for value in (row.median, row.least, row.most))

@@ -11,12 +11,13 @@ from typing import Final
 import click
 import uvloop
 
-from bench.figures import UPSTREAM, Figures, Row, named
+from bench.figures import UPSTREAM, Figures, named
 from bench.streams import starts as own
 from bench.streams.reader import Broken
 from bench.streams.scenarios import SCENARIOS, Scenario
 from bench.streams.session import RELAY, Figure, Session
 from bench.subject import Start, Unavailable
+from reynard.testing.process import NotListening
 
 OURS: Final[Mapping[str, Start]] = {"reynard": own.roomy, RELAY: own.relay}
 MOST_S: Final = 480.0
@@ -24,23 +25,23 @@ Found = dict[str, dict[str, list[Figure]]]
 """Of one round: by scenario and target."""
 
 
-def measured(folder: Path, rounds: int, seconds: float, starts: Mapping[str, Start], only: Sequence[str]) -> list[Row]:
-    """See `bench.streams.figures`."""
+def measure_all(
+    figures: Figures, folder: Path, rounds: int, seconds: float, starts: Mapping[str, Start], only: Sequence[str]
+) -> None:
+    """See `bench.streams.measure`."""
     _raise_descriptors()
-    figures = Figures()
     with ExitStack() as stack:
         session = Session(folder, {**starts, **OURS}, stack)
         began = time.monotonic()
         for turn in range(rounds):
             if turn and (time.monotonic() - began) * (turn + 1) / turn > MOST_S:
-                click.secho(f"{turn} of {rounds} rounds: another would take too long", fg="red", err=True)
+                _tell(figures, f"{turn} of {rounds} rounds of streams: another would take too long")
                 break
             found: Found = {}
             for scenario, target in _due(session, turn, only):
                 click.echo(f"round {turn + 1} of {rounds}: {scenario.name}, {target}", err=True)
-                found.setdefault(scenario.name, {})[target] = _values(session, scenario, target, seconds)
+                found.setdefault(scenario.name, {})[target] = _values(figures, session, scenario, target, seconds)
             _keep(figures, found)
-    return list(figures.rows.values())
 
 
 def _due(session: Session, turn: int, only: Sequence[str]) -> Iterator[tuple[Scenario, str]]:
@@ -52,15 +53,21 @@ def _due(session: Session, turn: int, only: Sequence[str]) -> Iterator[tuple[Sce
                 yield scenario, target
 
 
-def _values(session: Session, scenario: Scenario, target: str, seconds: float) -> list[Figure]:
+def _values(figures: Figures, session: Session, scenario: Scenario, target: str, seconds: float) -> list[Figure]:
     """What could not be measured is said, and the others go on."""
     try:
         with session.turn_of(target), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(scenario.measure(session, target, seconds))
-    except (Unavailable, Broken, TimeoutError, OSError) as error:
+    except (Unavailable, NotListening, Broken, TimeoutError, OSError) as error:
         why = str(error).splitlines() or [""]
-        click.secho(f"{scenario.name}, {target}: {type(error).__name__} {why[-1]}", fg="red", err=True)
+        _tell(figures, f"**{scenario.name}, {target} was not measured in one round**: {type(error).__name__} {why[-1]}")
         return []
+
+
+def _tell(figures: Figures, said: str) -> None:
+    """In the report, and at once."""
+    figures.note(said)
+    click.secho(said, fg="red", err=True)
 
 
 def _keep(figures: Figures, found: Found) -> None:

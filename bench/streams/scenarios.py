@@ -92,9 +92,10 @@ async def opened(session: Session, name: str, seconds: float, *, streams: int) -
         before = resident_kb(target.pids)
         async with crowd(target, TWICE_A_SECOND) as found:
             await found.join(streams)
-            held = (resident_kb(target.pids) - before) / streams
-            figures = [Figure(part, "memory each", "KB", held)] if target.pids else []
-            figures += await _lateness(session, found, target, part, seconds)
+            opened_kb = resident_kb(target.pids)
+            figures = await _lateness(session, found, target, part, seconds)
+            held = (max(opened_kb, resident_kb(target.pids)) - before) / streams  # also while chunks flow
+            figures += [Figure(part, "memory each", "KB", held)] if target.pids else []
             session.tell("end")
             figures.append(Figure(part, "without a good end", "streams", await found.broken()))
             for fault in found.tally.faults[:1]:

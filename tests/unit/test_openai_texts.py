@@ -121,3 +121,35 @@ def test_a_stream_that_is_no_text_is_no_longer_taken_for_it() -> None:
         list(decoder.feed(b'data: {"choices":[{"delta":{"refusal":"no"}}]}\n\n'))
     [chunk] = decoder.feed(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n')
     assert not isinstance(chunk.choices[0].delta, TextDelta)
+
+
+@pytest.mark.parametrize(
+    ("delta", "field", "kept"),
+    [
+        ({"role": "critic", "content": "x"}, "role", "critic"),
+        ({"content": "x", "images": [{"url": "i"}]}, "images", [{"url": "i"}]),
+        ({"content": "x", "annotations": [{"url": "a"}]}, "annotations", [{"url": "a"}]),
+        ({"content": "x", "reasoning_details": [{"data": "d"}]}, "reasoning_details", [{"data": "d"}]),
+        ({"content": "x", "audio": {"id": "a"}}, "audio", {"id": "a"}),
+        ({"content": "x", "refusal": "no"}, "refusal", "no"),
+        ({"content": "x", "reasoning": "so"}, "reasoning_content", "so"),
+    ],
+)
+def test_nothing_that_comes_with_a_text_is_lost(delta: dict[str, Any], field: str, kept: Any) -> None:
+    decoder, assembly = OpenAIStreamDecoder(), Assembly()
+    for chunk in decoder.feed(b"data: %b\n\n" % json.dumps({"choices": [{"delta": delta}]}).encode()):
+        assembly.add(chunk)
+    [choice] = assembly.completion(id="i", created=1, model="m").choices
+    assert (choice.message.content, getattr(choice.message, field)) == ("x", kept)
+
+
+def test_each_choice_of_several_has_its_own_text_and_role() -> None:
+    decoder, assembly = OpenAIStreamDecoder(), Assembly()
+    for index, delta in ((1, {"role": "critic", "content": "b"}), (0, {"content": "a"}), (1, {"content": "c"})):
+        event = json.dumps({"choices": [{"index": index, "delta": delta, "finish_reason": None}]}).encode()
+        [chunk] = decoder.feed(b"data: %b\n\n" % event)
+        assembly.add(chunk)
+    first, second = (choice.message for choice in assembly.completion(id="i", created=1, model="m").choices)
+    assert [(each.role, each.content) for each in (first, second)] == [("assistant", "a"), ("critic", "bc")]
+    with pytest.raises(GenerationError):
+        list(decoder.close())  # neither has ended

@@ -1,10 +1,16 @@
 """Many who wait share one timer: nobody waits for too long, and whom news comes to does not wait."""
 
 import asyncio
+import time
 
 import pytest
 
+from reynard.ports.chunks import Batch
+from reynard.storage.chunks_memory import MemoryChunkLog
 from reynard.storage.waits import GRAIN_S, Waits
+from reynard.testing.clock import FakeClock
+
+READERS = 30_000  # looking for each among all of them takes some eight seconds
 
 
 def future() -> asyncio.Future[None]:
@@ -50,3 +56,22 @@ async def test_who_is_cancelled_waits_no_more() -> None:
         await waiting
     await waits.end(future(), 0.02)
     assert given_up.cancelled()
+
+
+async def test_thousands_who_read_one_stream_leave_without_being_looked_for() -> None:
+    log = MemoryChunkLog(FakeClock(), retention_s=60, max_bytes=10**9, max_stream_bytes=10**9)
+    await log.open("task")
+
+    async def read() -> None:
+        for offset in range(2):
+            assert await log.read("task", offset, 60) == Batch([b"x"])
+
+    readers = [asyncio.ensure_future(read()) for _ in range(READERS)]
+    await asyncio.sleep(0)
+    begun = time.process_time()
+    await log.append("task", [b"x"])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # all wait for the next chunk by now
+    assert time.process_time() - begun < 3
+    await log.append("task", [b"x"])
+    await asyncio.gather(*readers)

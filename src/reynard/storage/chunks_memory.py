@@ -44,7 +44,7 @@ class _Stream:
         self.size = STREAM_OVERHEAD  # bytes of what is here
         self.end: StreamEnd | None = None
         self.ended_at = 0.0
-        self.waiting: list[asyncio.Future[None]] = []
+        self.waiting: dict[asyncio.Future[None], None] = {}  # thousands may read one stream, and each leaves by itself
 
     @property
     def total(self) -> int:
@@ -237,12 +237,11 @@ class MemoryChunkLog:
 
     async def _wait(self, stream: _Stream, wait_s: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        stream.waiting.append(future)
+        stream.waiting[future] = None
         try:
             await self._waits.end(future, wait_s)
         finally:
-            if future in stream.waiting:
-                stream.waiting.remove(future)
+            stream.waiting.pop(future, None)
 
     def _sweep(self) -> None:
         oldest = self._clock.now() - self._retention_s
