@@ -194,8 +194,18 @@ async def test_a_client_that_goes_on_sending_is_reset(monkeypatch: pytest.Monkey
     monkeypatch.setattr(line, "MOST_LEAVING_BYTES", 1_000_000)
 
     async with listening(echo) as port:
-        with socket.create_connection(("127.0.0.1", port), 10) as client, pytest.raises(OSError, match="reset|Broken"):
+        with (
+            socket.create_connection(("127.0.0.1", port), 10) as client,
+            pytest.raises((ConnectionResetError, BrokenPipeError)),
+        ):
             await asyncio.get_running_loop().run_in_executor(None, client.sendall, GARBAGE + bytes(50_000_000))
+
+
+async def dribble(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"more")
+        await writer.drain()
+        await asyncio.sleep(0.02)
 
 
 async def test_a_client_that_stays_on_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,10 +215,7 @@ async def test_a_client_that_stays_on_is_let_go(monkeypatch: pytest.MonkeyPatch)
         writer.write(GARBAGE)
         assert (await asyncio.wait_for(reader.read(), 5)).startswith(WITHOUT_HTTP)
         with pytest.raises(ConnectionError):
-            for _ in range(100):
-                writer.write(b"more")
-                await writer.drain()
-                await asyncio.sleep(0.02)
+            await asyncio.wait_for(dribble(writer), 5)
         writer.close()
 
 

@@ -130,7 +130,7 @@ class Exchange:
 
     @property
     def is_gone(self) -> bool:
-        """See `Presence`. A client that sends no more has mostly closed: there is no telling before it is written to."""
+        """See `Presence`. One that sends no more has mostly closed: there is no telling before it is written to."""
         return self._is_over or self._line.is_ended
 
     def watch(self, leave: Callable[[], object]) -> None:
@@ -204,15 +204,7 @@ class Exchange:
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
             count += 1
-        length = named.get(b"content-length")
-        if length is not None:
-            self._left = 0 if self._method == "HEAD" else int(length)
-        elif self._method == "HEAD" or status in BODILESS:
-            pass
-        elif self._version == OLD:  # which has no chunks: the body ends with the connection
-            self._left = math.inf
-        else:
-            self._chunked = True
+        if self._frame(status, named.get(b"content-length")):
             lines.append(b"transfer-encoding: chunked\r\n")
             count += 1
         lines.append(b"\r\n")
@@ -221,6 +213,18 @@ class Exchange:
             raise RuntimeError("a header holds a control character")
         self._head = head
         self.is_started = True
+
+    def _frame(self, status: int, length: bytes | None) -> bool:
+        """Settles how the body ends. Whether that has to be said."""
+        if length is not None:
+            self._left = 0 if self._method == "HEAD" else int(length)
+        elif self._method == "HEAD" or status in BODILESS:
+            pass
+        elif self._version == OLD:  # which has no chunks: the body ends with the connection
+            self._left = math.inf
+        else:
+            self._chunked = True
+        return self._chunked
 
     def _write(self, data: bytes, more: bool) -> None:
         if not self.is_started or self.is_complete:

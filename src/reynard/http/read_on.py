@@ -10,12 +10,23 @@ FRAMING: Final = (b"content-length", b"transfer-encoding")
 class Told(Protocol):
     """What a parser calls (`http.connection`)."""
 
-    def on_message_begin(self) -> None: ...
-    def on_url(self, url: bytes) -> None: ...
-    def on_header(self, name: bytes, value: bytes) -> None: ...
-    def on_headers_complete(self) -> None: ...
-    def on_body(self, body: bytes) -> None: ...
-    def on_message_complete(self) -> None: ...
+    def on_message_begin(self) -> None:
+        """A request."""
+
+    def on_url(self, url: bytes) -> None:
+        """Or a part of it."""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Or a trailer."""
+
+    def on_headers_complete(self) -> None:
+        """The head has come."""
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of it."""
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
 
 
 class ReadOn:
