@@ -6,7 +6,7 @@ from pathlib import Path
 from reynard.core import errors
 from reynard.core.errors import TASK_ERROR_CODES, WORTH_A_RETRY
 from reynard.engine.repeats import CallCancelled, ResultExpired
-from reynard.http import connection
+from reynard.http import refusals
 
 ROOT = Path(__file__).parents[2]
 ERRORS = (ROOT / "docs" / "errors.md").read_text("utf-8")
@@ -17,8 +17,8 @@ def codes() -> set[str]:
     classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     named = [getattr(kind, "code", None) for kind in [*classes, CallCancelled, ResultExpired]]
     own = {code for code in named if isinstance(code, str)}
-    refusals = re.findall(rb'"code":"(\w+)"', connection.MALFORMED + connection.HEADERS_TOO_LARGE)
-    return own | set(TASK_ERROR_CODES) | {code.decode() for code in refusals} | {"method_not_allowed", "cors_refused"}
+    refused = re.findall(rb'"code":"(\w+)"', refusals.MALFORMED + refusals.HEADERS_TOO_LARGE)
+    return own | set(TASK_ERROR_CODES) | {code.decode() for code in refused} | {"method_not_allowed", "cors_refused"}
 
 
 def test_every_error_code_is_documented() -> None:

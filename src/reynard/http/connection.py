@@ -15,28 +15,25 @@ from reynard.http.asgi import PRESENCE, ASGIApp, RawHeaders, Scope
 from reynard.http.door import Door
 from reynard.http.exchange import Exchange
 from reynard.http.line import Line
-from reynard.http.request_ids import new_request_id
+from reynard.http.read_on import ReadOn
+from reynard.http.refusals import (
+    BAD,
+    DEFECT,
+    FAILED,
+    HEADERS_TOO_LARGE,
+    MALFORMED,
+    NO_BODY,
+    TIMEOUT,
+    TOO_LARGE,
+    refusal,
+)
 
 log = logging.getLogger(__name__)
 
-MALFORMED: Final = (
-    b'{"error":{"message":"The request is not valid HTTP.","type":"invalid_request_error","code":"invalid_http"}}'
-)
-HEADERS_TOO_LARGE: Final = (
-    b'{"error":{"message":"The headers are too large.","type":"invalid_request_error","code":"headers_too_large"}}'
-)
-NO_BODY: Final = b'{"error":{"message":"The body did not come.","type":"invalid_request_error","code":"body_stalled"}}'
-FAILED: Final = (
-    b'{"error":{"message":"The gateway failed to handle the request. It has been logged.","type":"server_error",'
-    b'"code":"server_error"}}'
-)
-REFUSAL: Final = (
-    b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"x-request-id: %b\r\n%bcontent-length: %d\r\n\r\n"
-)
 MAX_HEAD_BYTES: Final = 65_536
 LINE_FRAMING: Final = 4  # `: ` and the line's end
 CHUNK_FRAMING: Final = 8  # bytes of framing that the smallest chunk needs for each byte of body
+MOST_AHEAD: Final = 16  # requests, sent before the one ahead of them is answered; in one packet may be more
 HEAD_TIMEOUT_S: Final = 20
 KEEP_ALIVE_S: Final = 75
 NEVER: Final = math.inf
@@ -78,13 +75,14 @@ class Connection(asyncio.Protocol):
             return
         self._state.connections.add(self)  # type: ignore[arg-type]
         self._line = Line(transport)
-        self._parser = httptools.HttpRequestParser(self)
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what comes after the last is no matter
+        self._parser = _parser(self)
         self._current: Exchange | None = None  # the one that is answered
         self._latest: Exchange | None = None  # the one that is read
         self._queue: deque[tuple[Exchange, Scope]] = deque()  # those read ahead of their turn
+        self._refusal: tuple[bytes, bytes] | None = None  # of what came behind requests that are answered before it
         self._url = b""
         self._headers: RawHeaders = []
+        self._upgrades = False  # that is asked for, and there is none
         self._in_head = True
         self._awaits_body = False  # the head has come, and neither a byte of the body nor the end
         self._began = False  # in the packet at hand: a message began, or its head came to its end
@@ -112,30 +110,43 @@ class Connection(asyncio.Protocol):
         for exchange in (self._latest, self._current):
             if exchange is not None:
                 exchange.lose()
-        self._line.empty()
+        self._line.lose()
         self._latest = self._current = None  # they hold on to this, as does the parser
         del self._parser
 
     def data_received(self, data: bytes) -> None:
         """Beyond its bound nothing more is kept."""
+        if self._line.is_closing or self._refusal is not None:
+            self._line.throw_away(len(data))
+            return
         self._began = False
         body_before = self._body_bytes
         self._came += len(data)
         try:
-            self._parser.feed_data(data)
+            self._feed(data)
             if self._in_head and self._came > MAX_HEAD_BYTES:
                 self._check_head()
-        except httptools.HttpParserUpgrade:
-            log.debug("an upgrade was asked for, which there is not")
         except (HeadTooLarge, httptools.HttpParserError) as error:
             self._refuse_parsing(error)
             return
         if not self._began:
             self._framing += len(data) - (self._body_bytes - body_before)
             if self._framing > MAX_HEAD_BYTES + CHUNK_FRAMING * self._body_bytes:
-                self._refuse(b"431 Request Header Fields Too Large", HEADERS_TOO_LARGE)
+                self._refuse(TOO_LARGE, HEADERS_TOO_LARGE)
         if not self._in_head and (self._latest is None or self._latest.is_complete):
             self._wait(HEAD_TIMEOUT_S)  # a stray line end, or the rest of a body that nobody wants
+
+    def eof_received(self) -> bool:
+        """A client that sends no more may still read. Whether it does, or has closed, is the same to the eye: so calls
+        that end with their client end here, and all others are answered."""
+        latest, current = self._latest, self._current
+        if self._line.is_closing or latest is None or latest.is_complete or not latest.is_whole:
+            return False
+        if current is None or current.is_watched:
+            return False
+        self._line.is_ended = True
+        latest.keep_alive = False
+        return True
 
     # What the parser tells.
 
@@ -167,13 +178,15 @@ class Connection(asyncio.Protocol):
         self._began = True
         self._framing = 0
         self._awaits_body = True
+        self._upgrades = self._parser.should_upgrade()
         exchange, scope = self._exchange()
         self._latest = exchange
         if self._current is None or self._current.is_complete:
             self._begin(exchange, scope)
         else:
-            self._line.hold()
             self._queue.append((exchange, scope))
+            if len(self._queue) >= MOST_AHEAD:
+                self._line.hold()  # not sooner: of a client of whom nothing is read it is not seen that it goes
 
     def on_body(self, body: bytes) -> None:
         """A piece of it."""
@@ -184,7 +197,9 @@ class Connection(asyncio.Protocol):
             self._latest.feed(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is whole, unless the parser has left its body out."""
+        if self._upgrades:
+            return
         if self._awaits_body:
             self._has_come()
         if self._latest is not None:
@@ -194,15 +209,36 @@ class Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Whoever is answered is the last."""
-        if self._latest is None or self._latest.is_complete:
-            self._line.transport.close()
+        if self._line.is_closing or self._latest is None or self._latest.is_complete:
+            self._line.close()
         else:
             self._latest.keep_alive = False
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._stay()
+            else:
+                return
+
+    def _stay(self) -> None:
+        """What an upgrade was asked for is HTTP all the same, body and all (RFC 9110 7.8)."""
+        self._upgrades = False
+        again = ReadOn.head(self._parser.get_http_version(), self._headers)
+        if again is None:
+            self.on_message_complete()
+        else:
+            self._parser = _parser(ReadOn(self))
+            self._parser.feed_data(again)
 
     def _exchange(self) -> tuple[Exchange, Scope]:
         parser = self._parser
         url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
+        raw_path = url.path or b"/"
+        path = raw_path.decode("ascii")
         method = parser.get_method().decode("ascii")
         version = parser.get_http_version()
         exchange = Exchange(
@@ -210,6 +246,7 @@ class Connection(asyncio.Protocol):
             self._headers,
             self._line,
             self._state.default_headers,
+            version=version,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             over=self._answered,
             refuse=self._fail,
@@ -221,7 +258,7 @@ class Connection(asyncio.Protocol):
             "method": method,
             "scheme": "http",
             "path": unquote(path) if "%" in path else path,
-            "raw_path": url.path,
+            "raw_path": raw_path,
             "query_string": url.query or b"",
             "root_path": "",
             "headers": self._headers,
@@ -236,11 +273,13 @@ class Connection(asyncio.Protocol):
 
     def _answered(self) -> None:
         line = self._line
-        if line.transport.is_closing():
+        if line.is_closing:
             return
         line.go_on()
         if self._queue:
             self._begin(*self._queue.popleft())
+        elif self._refusal is not None:
+            self._say(*self._refusal)
         elif not self._in_head and not self._awaits_body:
             self._wait(KEEP_ALIVE_S)
 
@@ -269,7 +308,7 @@ class Connection(asyncio.Protocol):
         if self._deadline > self._loop.time():
             if self._deadline < NEVER:
                 self._set_timer()
-        elif not self._line.transport.is_closing():
+        elif not self._line.is_closing:
             self._give_up()
 
     def _has_come(self) -> None:
@@ -278,28 +317,53 @@ class Connection(asyncio.Protocol):
         self._deadline = NEVER
 
     def _give_up(self) -> None:
-        if self._awaits_body and self._queue:  # nothing is read until the request before it is answered
+        if self._is_ahead():  # the request before it is answered first, and perhaps nothing is read until then
             self._wait(HEAD_TIMEOUT_S)
         elif self._awaits_body and self._latest is not None and not self._latest.is_started:
-            self._refuse(b"408 Request Timeout", NO_BODY)
+            self._refuse(TIMEOUT, NO_BODY)
         else:
-            self._line.transport.close()
+            self._line.close()
+
+    def _is_ahead(self) -> bool:
+        """Whether what is read is another request than the one that is answered."""
+        current = self._current
+        return current is not None and not current.is_complete and (self._in_head or current is not self._latest)
 
     # Answers without the application.
 
     def _refuse_parsing(self, error: Exception) -> None:
         """What is not HTTP at all, and what the parser was stopped at."""
         if isinstance(error, HeadTooLarge) or isinstance(error.__context__, HeadTooLarge):
-            self._refuse(b"431 Request Header Fields Too Large", HEADERS_TOO_LARGE)
+            self._refuse(TOO_LARGE, HEADERS_TOO_LARGE)
         else:
             log.warning("a request is not valid HTTP")
-            self._refuse(b"400 Bad Request", MALFORMED)
+            self._refuse(BAD, MALFORMED)
 
     def _fail(self) -> None:
-        self._refuse(b"500 Internal Server Error", FAILED)
+        self._say(DEFECT, FAILED)
 
     def _refuse(self, status: bytes, body: bytes) -> None:
-        transport = self._line.transport
-        if not transport.is_closing():
-            transport.write(REFUSAL % (status, new_request_id(), self._shared, len(body)) + body)
-            transport.close()
+        """In its turn; a request whose answer has begun gets no second one."""
+        if self._is_ahead():
+            if not self._in_head:
+                self._queue.pop()  # the body is at fault
+            self._refusal = status, body
+        elif not self._in_head and self._latest is not None and self._latest.is_started:
+            self._line.leave()
+            self._latest.lose()
+        else:
+            self._say(status, body)
+
+    def _say(self, status: bytes, body: bytes) -> None:
+        if self._line.is_closing:
+            return
+        self._line.transport.write(refusal(status, body, self._shared))
+        self._line.leave()
+        if self._current is not None:
+            self._current.lose()
+
+
+def _parser(told: object) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(told)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)  # what comes after the last is no matter
+    return parser

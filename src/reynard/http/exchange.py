@@ -3,6 +3,7 @@
 import asyncio
 import http
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,7 @@ NOT_IN_HEADERS: Final = bytes([*range(9), *range(10, 32), 127])  # RFC 9110 5.5;
 GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECTS: Final = (b"expect", b"100-continue")
 MOST_WAITING: Final = 65_536  # bytes of a body that wait for the application before the client has to
+OLD: Final = "1.0"
 BODILESS: Final = (204, 304)
 
 
@@ -35,7 +37,7 @@ class Exchange:
 
     __slots__ = (
         "_body", "_chunked", "_common", "_expects", "_fresh", "_head", "_headers", "_leave", "_left", "_line",
-        "_method", "_more", "_news", "_over", "_refuse", "_waiting", "is_complete", "is_lost", "is_started",
+        "_method", "_more", "_news", "_over", "_refuse", "_version", "_waiting", "is_complete", "is_lost", "is_started",
         "keep_alive",
     )  # fmt: skip
 
@@ -46,6 +48,7 @@ class Exchange:
         line: Line,
         common: RawHeaders,
         *,
+        version: str,
         keep_alive: bool,
         over: Callable[[], None],
         refuse: Callable[[], None],
@@ -59,17 +62,18 @@ class Exchange:
         self._over = over
         self._refuse = refuse
         self._method = method
+        self._version = version
         self._headers = headers
         self._body: list[bytes] = []
         self._waiting = 0  # bytes of it
         self._more = True  # of it is to come
         self._fresh = False  # something of it is here that the application has not been told of
-        self._expects = True  # perhaps: whether the client waits for leave to send it
+        self._expects = version != OLD  # perhaps: whether the client waits for leave to send it
         self._news: asyncio.Event | None = None
         self._leave: Callable[[], object] | None = None
         self._head = b""  # of the answer, as long as it is not written
         self._chunked = False
-        self._left = 0  # bytes of the answer that are to come, where it is not in chunks
+        self._left = 0.0  # bytes of the answer that are to come, where it is not in chunks
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Has `app` answer. Whatever becomes of that, the client is told, or let go.
@@ -81,15 +85,16 @@ class Exchange:
         except BaseException:
             log.exception("the application failed")
         else:
-            if self.is_complete or self.is_lost:
+            if self._is_over:
                 return
-            log.error("the application has not finished its answer")
-        if self.is_complete or self.is_lost:
+            if not self._line.is_ended:
+                log.error("the application has not finished its answer")
+        if self._is_over:
             return
-        if self._head or not self.is_started:
-            self._refuse()
+        if self._line.is_ended or (self.is_started and not self._head):
+            self._line.close()
         else:
-            self._line.transport.close()
+            self._refuse()
 
     def feed(self, data: bytes) -> None:
         """A piece of the body."""
@@ -107,16 +112,26 @@ class Exchange:
 
     def lose(self) -> None:
         """The connection is gone."""
-        if not self.is_complete:
+        if not self._is_over:
             self.is_lost = True
             self._tell()
             if self._leave is not None:
                 self._leave()
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the request has come to its end."""
+        return not self._more
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the answer ends with its client."""
+        return self._leave is not None
+
+    @property
     def is_gone(self) -> bool:
-        """See `Presence`."""
-        return self.is_lost or self.is_complete
+        """See `Presence`. One that sends no more has mostly closed: there is no telling before it is written to."""
+        return self._is_over or self._line.is_ended
 
     def watch(self, leave: Callable[[], object]) -> None:
         """See `Presence`."""
@@ -130,9 +145,9 @@ class Exchange:
     async def receive(self) -> Message:
         """What has come of the body since, or that the client is gone."""
         self._line.go_on()
-        while not self._fresh and not self.is_gone:
+        while not self._fresh and not self._is_over:
             await self._told()
-        if self.is_lost or self.is_complete:
+        if self._is_over:
             return {"type": "http.disconnect"}
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
@@ -151,15 +166,21 @@ class Exchange:
         else:
             self._write(message.get("body", b""), message.get("more_body", False))
 
+    @property
+    def _is_over(self) -> bool:
+        return self.is_lost or self.is_complete
+
     async def _told(self) -> None:
-        if self._expects and self._more and not self.is_started:
+        if self._more and not self.is_started and self._waits_for_leave():
             self._expects = False
-            if any((name, value.lower()) == EXPECTS for name, value in self._headers):
-                self._line.transport.write(GO_ON)
+            self._line.transport.write(GO_ON)
         if self._news is None:
             self._news = asyncio.Event()
         self._news.clear()
         await self._news.wait()
+
+    def _waits_for_leave(self) -> bool:
+        return self._expects and any((name, value.lower()) == EXPECTS for name, value in self._headers)
 
     def _tell(self) -> None:
         self._fresh = True
@@ -169,6 +190,8 @@ class Exchange:
     def _start(self, status: int, headers: RawHeaders) -> None:
         if self.is_started:
             raise RuntimeError("an answer has one head")
+        if self._more and self._waits_for_leave():
+            self.keep_alive = False  # whether the client will send the body is not known, nor what its next bytes are
         lines = [STATUS_LINES[status]]
         for name, value in self._common:
             lines += name, b": ", value, b"\r\n"
@@ -181,11 +204,7 @@ class Exchange:
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
             count += 1
-        length = named.get(b"content-length")
-        if length is not None:
-            self._left = 0 if self._method == "HEAD" else int(length)
-        elif self._method != "HEAD" and status not in BODILESS:
-            self._chunked = True
+        if self._frame(status, named.get(b"content-length")):
             lines.append(b"transfer-encoding: chunked\r\n")
             count += 1
         lines.append(b"\r\n")
@@ -194,6 +213,18 @@ class Exchange:
             raise RuntimeError("a header holds a control character")
         self._head = head
         self.is_started = True
+
+    def _frame(self, status: int, length: bytes | None) -> bool:
+        """Settles how the body ends. Whether that has to be said."""
+        if length is not None:
+            self._left = 0 if self._method == "HEAD" else int(length)
+        elif self._method == "HEAD" or status in BODILESS:
+            pass
+        elif self._version == OLD:  # which has no chunks: the body ends with the connection
+            self._left = math.inf
+        else:
+            self._chunked = True
+        return self._chunked
 
     def _write(self, data: bytes, more: bool) -> None:
         if not self.is_started or self.is_complete:
@@ -206,7 +237,7 @@ class Exchange:
                 data += b"0\r\n\r\n"
         else:
             self._left -= len(data)
-            if self._left < 0 or (self._left and not more):
+            if self._left < 0 or (self._left and not more and self._left != math.inf):
                 raise RuntimeError("the body is not as long as its head says")
         if self._head:
             data = self._head + data
@@ -221,5 +252,8 @@ class Exchange:
         self._leave = None
         self._tell()
         if not self.keep_alive:
-            self._line.transport.close()
+            if self._more:
+                self._line.leave()
+            else:
+                self._line.close()
         self._over()
