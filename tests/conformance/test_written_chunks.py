@@ -29,6 +29,7 @@ class Rows:
     def __init__(self, store: SQLiteStore) -> None:
         self.store = store
         self.written: list[list[tuple[str, int, int]]] = []
+        self.logged: list[list[tuple[str, int, int]]] = []
         self.full = False
         self.gate: asyncio.Event | None = None
 
@@ -39,6 +40,18 @@ class Rows:
             raise StoreUnavailable("full")
         await self.store.write_chunks(rows, now)
         self.written.append([(row.task_id, row.first, len(row.chunks)) for row in rows])
+
+    async def log_chunks(self, rows: Sequence[ChunkRow], oldest: int) -> int:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.full:
+            raise StoreUnavailable("full")
+        number = await self.store.log_chunks(rows, oldest)
+        self.logged.append([(row.task_id, row.first, len(row.chunks)) for row in rows])
+        return number
+
+    async def file_logged(self, now: float) -> None:
+        await self.store.file_logged(now)
 
     async def has_chunks(self, task_id: str) -> bool:
         return await self.store.has_chunks(task_id)
