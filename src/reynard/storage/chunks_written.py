@@ -64,7 +64,7 @@ class WrittenChunkLog:
         self._retention_s = retention_s
         self._streams: dict[str, _Stream] = {}
         self._dirty: dict[str, _Stream] = {}
-        self._first_entry = self._last_entry = 0  # of the log, as far as this process wrote it
+        self._first_entry, self._last_entry = 1, 0  # of the log, as far as this process wrote it
         self._has_taken_over = False
         self._taking_over = asyncio.Lock()
         self._work = asyncio.Event()
@@ -194,7 +194,7 @@ class WrittenChunkLog:
             self._let_go(stream)
 
     async def _log_all(self, streams: Sequence[_Stream]) -> None:
-        """Logs what is new of `streams`, and forgets the entries that nobody would need any more."""
+        """Logs what is new of `streams`, and lets go of entries that are not needed."""
         for start in range(0, len(streams), STREAMS_IN_ENTRY):
             await self._log(streams[start : start + STREAMS_IN_ENTRY])
         if not streams and self._oldest_entry() > self._first_entry:
@@ -225,7 +225,7 @@ class WrittenChunkLog:
                     return
 
     async def _add_entry(self, rows: Sequence[ChunkRow]) -> int:
-        """The number of an entry of `rows`; those in front of the first that is needed are gone with the same commit."""
+        """The number of an entry of `rows`; with the same commit those go that nobody would need any more."""
         oldest = self._oldest_entry()
         number = await self._rows.log_chunks(rows, oldest)
         self._first_entry, self._last_entry = oldest, max(self._last_entry, number)

@@ -104,7 +104,7 @@ def _logged(entries: Iterable[Row]) -> dict[str, list[tuple[int, bytes]]]:
 
 
 def _following(number: int, runs: Iterable[tuple[int, bytes]]) -> list[bytes]:
-    """The chunks from `number` on that are there without a gap; a run may be there twice, if nobody knew of the first."""
+    """The chunks from `number` on, up to a gap. A run may be there twice, if nobody knew of the first."""
     chunks: list[bytes] = []
     for first, lines in runs:
         wanted = number + len(chunks)
