@@ -347,16 +347,17 @@ class ChunkRows(Protocol):
         ...
 
     async def log_chunks(self, rows: Sequence[ChunkRow], oldest: int) -> int:
-        """Keeps rows of any number of streams, all or none, in one entry of a log, and lets go of the entries numbered
-        below `oldest`: what they held is in rows of `write_chunks`. Returns the entry's number, greater than any before;
-        0 where there is nothing to keep. Nothing of it is read before `file_logged`.
+        """Keeps rows of any number of streams, all or none, in one entry of a log, which nothing reads before
+        `file_logged`. Entries numbered below `oldest` go: what they held was given to `write_chunks`.
+
+        Returns the entry's number, greater than any before; 0 where there was nothing to keep.
         """
         ...
 
     async def file_logged(self, now: float) -> None:
-        """What entries hold becomes rows, as far as it follows on the stream's own without a gap; the log is empty then.
+        """What entries hold becomes rows, as far as it follows on the stream's own without a gap; the log is emptied.
 
-        Of a stream that was dropped only what was logged after that.
+        Of a stream that was dropped it is only what was logged after that.
         """
         ...
 
