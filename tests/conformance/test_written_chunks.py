@@ -371,6 +371,7 @@ class TestLogOfMany:
     @pytest.fixture(autouse=True)
     def few_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(chunks_written, "ROWS_AT_ONCE", 1)
+        monkeypatch.setattr(chunks_written, "KEPT_OF_EACH", 2)
 
     @pytest.fixture
     def log(self, rows: Rows, clock: FakeClock) -> WrittenChunkLog:
@@ -392,6 +393,16 @@ class TestLogOfMany:
             [("a", 2, 1), ("b", 2, 1)],
             [("b", 3, 1), ("c", 3, 1)],
         ]
+
+    async def test_memory_holds_the_latest_of_what_is_in_rows(self, log: WrittenChunkLog) -> None:
+        for name in "ab":
+            await log.open(name)
+            await log.append(name, [b"%d" % number for number in range(9)])
+        await log.write()
+        assert [log._memory.first(name) for name in "ab"] == [7, 0]
+        assert await log.read("a", 3, 0.0) == Batch([b"%d" % number for number in range(3, 9)])
+        await log.close_stream("a")
+        assert await whole(log, "a") == ([b"%d" % number for number in range(9)], StreamEnd(9))
 
     async def test_what_has_a_row_is_logged_no_longer(
         self, log: WrittenChunkLog, rows: Rows, store: SQLiteStore

@@ -19,6 +19,7 @@ MOST_IN_ROW: Final = 1_000_000  # bytes; a longer batch makes several rows, and 
 MOST_AT_ONCE: Final = 8_000_000  # bytes of a transaction
 ROWS_AT_ONCE: Final = 50  # streams that get rows in each round; what is new of others is logged
 ROUNDS: Final = 50  # in which each stream gets a row, however many there are
+KEPT_OF_EACH: Final = 32  # of many streams, memory holds the latest chunks that are in rows, for who is a little behind
 STREAMS_IN_ENTRY: Final = 500  # some milliseconds of the loop
 RETRY_S: Final = 1.0
 
@@ -179,6 +180,8 @@ class WrittenChunkLog:
         while left := [stream for stream, count in new.items() if stream.written < count and self._is_idle(stream)]:
             await self._write(left)
         await self._log_all(streams[due:])
+        if len(streams) > ROWS_AT_ONCE:
+            self._keep_latest(new)
 
     async def _write(self, streams: Sequence[_Stream]) -> None:
         """Writes rows of what is new of `streams`, or of as much of it as makes a transaction."""
@@ -282,6 +285,11 @@ class WrittenChunkLog:
             stream.logged, stream.since = count, None
         if self._streams.get(stream.task_id) is stream:  # else it began anew, or has ended
             self._spare.setdefault(stream.task_id, stream)
+
+    def _keep_latest(self, streams: Iterable[_Stream]) -> None:
+        for stream in streams:
+            if self._streams.get(stream.task_id) is stream:
+                self._memory.let_go(stream.task_id, stream.written - KEPT_OF_EACH)
 
     def _forget(self, task_id: str) -> None:
         """It has ended, and all of it is written."""
