@@ -10,15 +10,15 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from tests import faults
 
 from reynard import config
-from reynard.bootstrap.wiring import CODECS
+from reynard.bootstrap.wiring import codec_of
 from reynard.config import ChannelSettings, Provider, Settings
 from reynard.core import forms
-from reynard.core.channels import Channel
+from reynard.core.channels import Channel, Dialect
 from reynard.core.formats import Kind
 
 HERE: Final = Path(__file__).parent
@@ -112,7 +112,7 @@ def _keys(row: Provider | ChannelSettings) -> dict[str, str]:
 
 def refused(channel: Channel) -> list[str]:
     """Every parameter that the channel has no word for, asked one by one."""
-    codec, (model,) = CODECS[channel.dialect], channel.models
+    codec, (model,) = codec_of(channel.dialect), channel.models
     body = {"model": model.id, "messages": [{"role": "user", "content": "Hello"}]}
     asked = {
         field: forms.parse(json.dumps({**body, field: sample}).encode()).generation for field, sample in SAMPLES.items()
@@ -136,11 +136,11 @@ def _cells(provider: Provider, settings: Settings, words: Mapping[str, str]) -> 
         if provider.auth == "google"
         else ", ".join(f"`{key}`" for key in _keys(provider)) or words["no key"]
     )
-    if provider.dialect not in CODECS:
+    if provider.dialect not in get_args(Dialect):
         yield from ["", "", "", "", words["later"]]
         return
     channel = channel_of(provider, settings)
-    fetched = CODECS[provider.dialect].intake(channel).fetches
+    fetched = codec_of(provider.dialect).intake(channel).fetches
     openai = provider.dialect == "openai"
     yield f"`{provider.quirks.audio}`, `{provider.quirks.video}`" if openai else ""
     yield ", ".join(kind for kind in KINDS if kind in fetched) or words["none"]

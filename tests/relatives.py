@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reynard import config
-from reynard.bootstrap.wiring import CODECS
+from reynard.bootstrap.wiring import codec_of
 from reynard.core import forms
 from reynard.core.channels import Channel
 from reynard.core.chat import encode
@@ -69,7 +69,7 @@ def generation_of(asked: dict[str, Any]) -> Generation:
 
 def request_of(asked: dict[str, Any], channel: Channel, settings: config.Settings) -> WireRequest:
     generation = generation_of(asked)
-    route = Route(channel, CODECS[channel.dialect], None)  # type: ignore[arg-type]
+    route = Route(channel, codec_of(channel.dialect), None)  # type: ignore[arg-type]
     gatherer = Gatherer(Web(), Web(), FakeClock(), MediaLimits())
     model = next(model for model in settings.models if model.id == "m")
 
@@ -99,7 +99,7 @@ def refused(channel: Channel, samples: dict[str, Any]) -> list[str]:
     return [
         field
         for field in samples
-        if CODECS[channel.dialect].unsupported(generation_of({**TEXT, field: samples[field]}), channel)
+        if codec_of(channel.dialect).unsupported(generation_of({**TEXT, field: samples[field]}), channel)
     ]
 
 

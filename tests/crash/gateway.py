@@ -22,6 +22,7 @@ from reynard.cli import serve  # noqa: F401 what is imported once need not be at
 from reynard.core.task import Status, Task
 from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.chunks_memory import MemoryChunkLog
+from reynard.storage.chunks_written import WrittenChunkLog
 from reynard.storage.sqlite import SQLiteStore
 
 Side = Literal["before", "after"]
@@ -102,7 +103,7 @@ BOUNDARIES: dict[str, Call | Statements] = {
     "after the claim": Call("after", SQLiteStore, ("claim",), found_any),
     "before the reader's mark": Call("before", *SAVES, is_mark),
     "after the reader's mark": Call("after", *SAVES, is_mark),
-    "mid-stream": Call("after", MemoryChunkLog, ("append",)),
+    "mid-stream": Call("after", WrittenChunkLog, ("append",)),
     "before chunks are written": Call("before", SQLiteStore, ("write_chunks",)),
     "after chunks are written": Call("after", SQLiteStore, ("write_chunks",)),
     "before the end": Call("before", *ENDS, ends),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reynard import config
-from reynard.bootstrap.wiring import CODECS
+from reynard.bootstrap.wiring import codec_of
 from reynard.core import forms
 from reynard.core.catalogue import Catalogue
 from reynard.core.errors import ReynardError
@@ -20,7 +20,7 @@ CHANNEL = next(
     config.channel_of(channel, SETTINGS.models) for channel in SETTINGS.channels if channel.name == "anthropic"
 )
 CLAUDES = ["claude-opus-4-6", "claude-opus-4-7", "claude-sonnet-4-6"]
-ROUTES = Routes(Catalogue(SETTINGS.models), [Route(CHANNEL, CODECS["anthropic"], None)])  # type: ignore[arg-type]
+ROUTES = Routes(Catalogue(SETTINGS.models), [Route(CHANNEL, codec_of("anthropic"), None)])  # type: ignore[arg-type]
 
 
 def checked(said: dict[str, Any]) -> Generation:
@@ -31,7 +31,7 @@ def checked(said: dict[str, Any]) -> Generation:
 def sent(said: dict[str, Any]) -> Any:
     generation = checked(said)
     media = {source.said: as_said(source) for source in sources(generation)}
-    return json.loads(CODECS["anthropic"].encode(generation, CHANNEL, media).body)
+    return json.loads(codec_of("anthropic").encode(generation, CHANNEL, media).body)
 
 
 def refused(said: dict[str, Any]) -> tuple[str, str | None]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reynard.bootstrap.wiring import CODECS
+from reynard.bootstrap.wiring import codec_of
 from reynard.core import forms
 from reynard.core.channels import Carried, Channel, Quirks
 from reynard.core.generation import Generation
@@ -63,13 +63,13 @@ def test_what_was_said_amounts_to_one_wish(said: dict[str, Any], amount: Wish) -
 def test_every_dialect_weighs_them_alike(channel: Channel, said: dict[str, Any], same: dict[str, Any]) -> None:
     if "reasoning_effort" in said and channel.quirks.reasoning in ("thinking", "template", "switch"):
         same = {**same, "reasoning": True}  # these have a switch beside the effort
-    codec = CODECS[channel.dialect]
+    codec = codec_of(channel.dialect)
     assert codec.encode(generation(said), channel, {}).body == codec.encode(generation(same), channel, {}).body
 
 
 def test_the_ways_are_not_all_the_same() -> None:
     """The bodies that are compared do say something of thinking."""
     for channel in WAYS:
-        encode = CODECS[channel.dialect].encode
+        encode = codec_of(channel.dialect).encode
         bodies = {encode(generation(said), channel, {}).body for said in SAID}
         assert len(bodies) == 3

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Final
 
 import wreq
@@ -9,29 +10,40 @@ import wreq
 from reynard.bootstrap.system import SystemChance, SystemClock
 from reynard.config import Settings, channel_of, secrets_of
 from reynard.core.catalogue import Catalogue
-from reynard.core.channels import Carried, Channel
+from reynard.core.channels import Carried, Channel, Dialect
 from reynard.core.simulation import Simulation
 from reynard.engine.jobs import Jobs
 from reynard.engine.routes import Route, Routes
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
 from reynard.providers import http as upstream
-from reynard.providers.anthropic import AnthropicCodec
 from reynard.providers.auth import Auth, auth_of
 from reynard.providers.discreet import DiscreetCodec, told_to_nobody
-from reynard.providers.gemini import GeminiCodec
-from reynard.providers.gemini.files import GeminiUploader
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
 
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
-CODECS: Final[dict[str, Codec]] = {
-    "openai": OpenAICodec(),
-    "anthropic": AnthropicCodec(),
-    "gemini": GeminiCodec(),
-    "simulated": SimulatedCodec(),
-}
+
+
+@cache
+def codec_of(dialect: Dialect) -> Codec:
+    """What speaks it. Those that no channel needs are not loaded: each takes a twentieth of the start's time."""
+    match dialect:
+        case "openai":
+            return OpenAICodec()
+        case "anthropic":
+            from reynard.providers.anthropic import AnthropicCodec
+
+            return AnthropicCodec()
+        case "gemini":
+            from reynard.providers.gemini import GeminiCodec
+
+            return GeminiCodec()
+        case "simulated":
+            return SimulatedCodec()
+
+
 MadeOf = tuple[Channel, tuple[str, ...]]
 """What a route depends on: the channel, and its keys."""
 
@@ -75,7 +87,7 @@ class Wiring:
 
     def _route(self, channel: Channel, found: Sequence[str]) -> Route | None:
         """The way to a channel; None for the local model where it is not installed."""
-        codec: Codec = CODECS[channel.dialect]
+        codec = codec_of(channel.dialect)
         if channel.dialect == "simulated":
             return Route(channel, codec, SimulatedTransport(channel.simulate, self._chance))
         pool = self._pool(channel.connect_timeout_s)
@@ -93,6 +105,8 @@ class Wiring:
         """Google's Files API, which Vertex AI does not have. A file is its key's: one of several could not read it."""
         if channel.dialect != "gemini" or channel.path or len(found) > 1:
             return None
+        from reynard.providers.gemini import GeminiUploader
+
         return GeminiUploader(self._pool(channel.connect_timeout_s), channel.base_url, auth)
 
     def _pool(self, connect_timeout_s: float) -> wreq.Client:
@@ -107,7 +121,7 @@ class Wiring:
         if not models:
             return []
         channel = Channel(name="demo", dialect="simulated", models=models, simulate=DEMO)
-        return [Route(channel, CODECS["simulated"], SimulatedTransport(DEMO, self._chance))]
+        return [Route(channel, codec_of("simulated"), SimulatedTransport(DEMO, self._chance))]
 
 
 async def _retired(route: Route) -> None:
