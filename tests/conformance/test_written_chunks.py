@@ -1,4 +1,5 @@
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ class Rows:
     def __init__(self, store: SQLiteStore) -> None:
         self.store = store
         self.written: list[list[tuple[str, int, int]]] = []
+        self.logged: list[list[tuple[str, int, int]]] = []
         self.full = False
         self.gate: asyncio.Event | None = None
 
@@ -39,6 +41,18 @@ class Rows:
             raise StoreUnavailable("full")
         await self.store.write_chunks(rows, now)
         self.written.append([(row.task_id, row.first, len(row.chunks)) for row in rows])
+
+    async def log_chunks(self, rows: Sequence[ChunkRow], oldest: int) -> int:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.full:
+            raise StoreUnavailable("full")
+        number = await self.store.log_chunks(rows, oldest)
+        self.logged.append([(row.task_id, row.first, len(row.chunks)) for row in rows])
+        return number
+
+    async def file_logged(self, now: float) -> None:
+        await self.store.file_logged(now)
 
     async def has_chunks(self, task_id: str) -> bool:
         return await self.store.has_chunks(task_id)
@@ -349,6 +363,124 @@ class TestWrittenChunkLog(DurableChunkLogConformance):
         assert await again.restore(ended_task("t", Status.FAILED, clock.now(), ERROR))
         assert await whole(again, "t") == ([b"0", b"1"], StreamEnd(2, ERROR))
         assert await again.read("t", 3, 0.0) == Batch((), StreamEnd(2, ERROR))
+
+
+class TestLogOfMany:
+    """Where there are more streams than get rows in a round."""
+
+    @pytest.fixture(autouse=True)
+    def few_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(chunks_written, "ROWS_AT_ONCE", 1)
+        monkeypatch.setattr(chunks_written, "KEPT_OF_EACH", 2)
+
+    @pytest.fixture
+    def log(self, rows: Rows, clock: FakeClock) -> WrittenChunkLog:
+        return made(WrittenChunkLog, rows, clock)
+
+    async def test_most_is_logged_together_and_each_gets_its_row_in_turn(
+        self, log: WrittenChunkLog, rows: Rows, store: SQLiteStore
+    ) -> None:
+        for name in "abc":
+            await log.open(name)
+        for number in range(4):
+            for name in "abc":
+                await log.append(name, [b"%d" % number])
+            await log.write()
+        assert rows.written == [[("a", 0, 1)], [("b", 0, 2)], [("c", 0, 3)], [("a", 1, 3)]]
+        assert rows.logged == [
+            [("b", 0, 1), ("c", 0, 1)],
+            [("c", 1, 1), ("a", 1, 1)],
+            [("a", 2, 1), ("b", 2, 1)],
+            [("b", 3, 1), ("c", 3, 1)],
+        ]
+
+    async def test_memory_holds_the_latest_of_what_is_in_rows(self, log: WrittenChunkLog) -> None:
+        for name in "ab":
+            await log.open(name)
+            await log.append(name, [b"%d" % number for number in range(9)])
+        await log.write()
+        assert [log._memory.first(name) for name in "ab"] == [7, 0]
+        assert await log.read("a", 3, 0.0) == Batch([b"%d" % number for number in range(3, 9)])
+        await log.close_stream("a")
+        assert await whole(log, "a") == ([b"%d" % number for number in range(9)], StreamEnd(9))
+
+    async def test_what_has_a_row_is_logged_no_longer(
+        self, log: WrittenChunkLog, rows: Rows, store: SQLiteStore
+    ) -> None:
+        for name in "abc":
+            await log.open(name)
+            await log.append(name, [b"0"])
+        await log.write()
+        for name in "bc":
+            await log.flush(name)
+        await log.append("a", [b"1"])
+        await log.write()
+        assert store._one("has_entries", ()) is None
+
+    async def test_a_stream_that_begins_anew_has_nothing_of_what_was_logged(
+        self, log: WrittenChunkLog, rows: Rows, clock: FakeClock
+    ) -> None:
+        for name in "abc":
+            await log.open(name)
+            await log.append(name, [b"old", b"text"])
+        await log.write()
+        assert rows.logged == [[("b", 0, 2), ("c", 0, 2)]]
+        await log.open("b")
+        await made(WrittenChunkLog, rows, clock).open("c")
+        assert await kept(made(WrittenChunkLog, rows, clock), "b") == []
+        assert await kept(made(WrittenChunkLog, rows, clock), "c") == []
+
+    async def test_what_cannot_be_logged_is_logged_later(
+        self, log: WrittenChunkLog, rows: Rows, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(chunks_written, "MOST_AT_ONCE", 1)  # an entry has one stream
+        monkeypatch.setattr(chunks_written, "STREAMS_IN_ENTRY", 1)
+        for name in "abc":
+            await log.open(name)
+            await log.append(name, [b"0", b"1"])
+        rows.full = True
+        with pytest.raises(StoreUnavailable):
+            await log.write()
+        rows.full = False
+        await log.write()
+        assert rows.logged == [[("b", 0, 2)], [("c", 0, 2)]]
+        again = made(WrittenChunkLog, rows, clock)
+        assert [await kept(again, name) for name in "abc"] == [[b"0", b"1"]] * 3
+
+    @pytest.mark.parametrize("seed", range(20))
+    async def test_whatever_happened_the_next_process_finds_what_was_written(
+        self, log: WrittenChunkLog, rows: Rows, clock: FakeClock, seed: int
+    ) -> None:
+        chance, names = random.Random(seed), "abcdef"
+        texts: dict[str, list[bytes]] = {name: [] for name in names}
+        for name in names:
+            await log.open(name)
+        for step in range(60):
+            for name in chance.sample(names, 3):
+                text = [b"%d" % step] * chance.randint(1, 3)
+                await log.append(name, text)
+                texts[name] += text
+            match chance.choice(("write", "write", "write", "flush", "open", "fail", "release")):
+                case "write":
+                    await log.write()
+                case "flush":
+                    await log.flush(chance.choice(names))
+                case "open":
+                    anew = chance.choice(names)
+                    await log.open(anew)
+                    texts[anew] = []
+                case "fail":
+                    rows.full = True
+                    with pytest.raises(StoreUnavailable):
+                        await log.write()
+                    rows.full = False
+                case "release":
+                    for name, stream in log._spare.items():
+                        log._memory.let_go(name, stream.written)
+        await log.write()
+        assert {name: await kept(log, name) for name in names} == texts
+        again = made(WrittenChunkLog, rows, clock)
+        assert {name: await kept(again, name) for name in names} == texts
 
 
 class TestWriteFirstChunkLog(DurableChunkLogConformance):

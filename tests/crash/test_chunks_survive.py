@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from tests.integration.test_answers import submit, wait_for
 from tests.processes import Gateway, Upstream, channel, events, running, text_of, text_request
+
+from reynard.storage.chunks_written import ROWS_AT_ONCE
 
 SLOW = {"tokens": 400, "tokens_per_s": 100}
 WRITE_FIRST = "[chunks]\nwrite_first = true\n"
@@ -24,8 +27,17 @@ def start(folder: Path, upstream: Upstream, more: str = "") -> Gateway:
 def written(folder: Path, task_id: str) -> int:
     """How many chunks of the stream are on disk."""
     with closing(sqlite3.connect(folder / "data" / "reynard.db")) as connection:
-        rows = connection.execute("SELECT body FROM chunks WHERE task_id = ?", (task_id,)).fetchall()
-    return sum(body.count(b"\n") + 1 for (body,) in rows)
+        rows = connection.execute("SELECT first, body FROM chunks WHERE task_id = ?", (task_id,)).fetchall()
+        for (entry,) in connection.execute("SELECT body FROM chunk_log"):
+            rows += [(first, body) for task, first, body in msgspec.msgpack.decode(entry) if task == task_id]
+    return max((first + body.count(b"\n") + 1 for first, body in rows), default=0)
+
+
+def entries(folder: Path) -> int:
+    """How many entries the log has."""
+    with closing(sqlite3.connect(folder / "data" / "reynard.db")) as connection:
+        count: int = connection.execute("SELECT count(*) FROM chunk_log").fetchone()[0]
+    return count
 
 
 def read_until(client: httpx2.Client, path: str, count: int) -> list[Event]:
@@ -75,6 +87,27 @@ def test_what_was_read_is_replayed_and_then_the_end(folder: Path, upstream: Upst
             assert at_end(client, task["id"])["error"]["code"] == "stream_interrupted"
         beyond = replayed(client, path, 10_000)
         assert [(name, json.loads(data)["code"]) for name, _, data in beyond] == [("error", "stream_interrupted")]
+
+
+def test_of_many_streams_each_is_replayed_as_far_as_it_was_written(folder: Path, upstream: Upstream) -> None:
+    """More than get rows of their own at once: what most have is in the log."""
+    upstream.behave(tokens=400, tokens_per_s=20)
+    gateway = start(folder, upstream)
+    with running(gateway), gateway.client() as client:
+        tasks = [submit(client, text_request(stream=True)).json() for _ in range(ROWS_AT_ONCE + 30)]
+        read = {task["id"]: read_until(client, task["stream"]["url"], 3) for task in tasks}
+        wait_for(lambda: min(written(folder, task["id"]) for task in tasks) >= 6)
+        gateway.kill()
+    kept = {task["id"]: written(folder, task["id"]) for task in tasks}
+    assert entries(folder) > 0
+    with running(start(folder, upstream)) as gateway, gateway.client() as client:
+        for task in tasks:
+            *chunks, (name, _, data) = replayed(client, task["stream"]["url"])
+            assert (name, json.loads(data)["code"]) == ("error", "stream_interrupted")
+            assert [int(number) for _, number, _ in chunks] == list(range(kept[task["id"]]))
+            common = min(len(chunks), len(read[task["id"]]))
+            assert chunks[:common] == read[task["id"]][:common]
+    assert entries(folder) == 0
 
 
 def test_a_completed_stream_is_whole_after_a_kill(folder: Path, upstream: Upstream) -> None:

@@ -346,6 +346,21 @@ class ChunkRows(Protocol):
         """Keeps rows of any number of streams, all or none. One of the same stream and number is replaced."""
         ...
 
+    async def log_chunks(self, rows: Sequence[ChunkRow], oldest: int) -> int:
+        """Keeps rows of any number of streams, all or none, in one entry of a log, which nothing reads before
+        `file_logged`. Entries numbered below `oldest` go: what they held was given to `write_chunks`.
+
+        Returns the entry's number, greater than any before; 0 where there was nothing to keep.
+        """
+        ...
+
+    async def file_logged(self, now: float) -> None:
+        """What entries hold becomes rows, as far as it follows on the stream's own without a gap; the log is emptied.
+
+        Of a stream that was dropped it is only what was logged after that.
+        """
+        ...
+
     async def has_chunks(self, task_id: str) -> bool:
         """Whether there are rows of the stream."""
         ...
@@ -358,7 +373,7 @@ class ChunkRows(Protocol):
         ...
 
     async def drop_chunks(self, task_id: str) -> None:
-        """The stream's rows are gone."""
+        """The stream's rows are gone, and what the log holds of it never becomes any."""
         ...
 
 

@@ -278,8 +278,26 @@ SELECT first, body
    AND first >= coalesce((SELECT max(first) FROM chunks WHERE task_id = :task AND first <= :first), :first)
  ORDER BY first;
 
+-- name: last_chunks
+SELECT first, body FROM chunks WHERE task_id = ? ORDER BY first DESC LIMIT 1;
+
 -- name: drop_chunks
 DELETE FROM chunks WHERE task_id = ?;
+
+-- name: log_chunks
+INSERT INTO chunk_log (body) VALUES (?);
+
+-- name: has_entries
+SELECT 1 FROM chunk_log LIMIT 1;
+
+-- name: entries
+SELECT body FROM chunk_log ORDER BY number;
+
+-- name: drop_entries
+DELETE FROM chunk_log WHERE number < ?;
+
+-- name: drop_all_entries
+DELETE FROM chunk_log;
 
 -- name: streams_past
 SELECT task_id

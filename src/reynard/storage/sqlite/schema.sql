@@ -144,6 +144,11 @@ CREATE TABLE chunks (                          -- of streams, a row a batch
 
 CREATE INDEX chunks_written ON chunks (written) WHERE first = 0;    -- when each stream began
 
+CREATE TABLE chunk_log (                       -- what is new of many streams, until each has a row of it
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    body   BLOB NOT NULL                       -- MessagePack: task, number of the first chunk, JSON a line each
+) STRICT;
+
 CREATE TABLE idempotency (
     key_id      TEXT NOT NULL,
     name        TEXT NOT NULL,                 -- the header's value

@@ -22,7 +22,7 @@ from reynard.storage.sqlite.tally import Tally
 from reynard.storage.sqlite.tasks import TaskRows
 from reynard.storage.sqlite.writer import Writer
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 BUSY_TIMEOUT_S: Final = 5.0  # of a command beside a busy gateway, which has the lock most of the time
 READ_TIMEOUT_S: Final = 0.05  # writers keep no reader waiting in WAL mode; whatever does must not stop the event loop
 SPARE_PAGES: Final = 4_096  # 16 MB that new rows will take soon are kept

@@ -75,6 +75,35 @@ class RetentionConformance:
         assert not await store.has_chunks("a")
         assert await all_chunks(store, "b") == [b"b"]
 
+    async def test_what_was_logged_becomes_rows_behind_those_that_are_there(self, store: Store) -> None:
+        await store.write_chunks([ChunkRow("a", 0, [b"0", b"1"])], NOW)
+        first = await store.log_chunks([ChunkRow("a", 1, [b"1", b"2"]), ChunkRow("b", 0, [b"b"])], 0)
+        again = await store.log_chunks([ChunkRow("a", 1, [b"1", b"2"]), ChunkRow("a", 3, [b"3"])], 0)
+        last = await store.log_chunks([ChunkRow("a", 5, [b"5"]), ChunkRow("c", 1, [b"1"])], 0)
+        assert first < again < last
+        assert await all_chunks(store, "a") == [b"0", b"1"]
+        for _ in range(2):
+            await store.file_logged(NOW)
+            assert await all_chunks(store, "a") == [b"0", b"1", b"2", b"3"]  # the gap behind is not passed over
+            assert await all_chunks(store, "b") == [b"b"]
+            assert not await store.has_chunks("c")
+        assert await store.log_chunks([ChunkRow("a", 4, [b"4"])], 0) > last
+
+    async def test_entries_of_the_log_go_when_they_are_not_needed(self, store: Store) -> None:
+        numbers = [await store.log_chunks([ChunkRow(name, 0, [name.encode()])], 0) for name in "abc"]
+        assert await store.log_chunks([], numbers[2]) == 0
+        await store.file_logged(NOW)
+        assert [await all_chunks(store, name) for name in "abc"] == [[], [], [b"c"]]
+
+    async def test_of_a_dropped_stream_only_what_was_logged_later_becomes_rows(self, store: Store) -> None:
+        await store.log_chunks([ChunkRow("a", 0, [b"old", b"text"]), ChunkRow("b", 0, [b"b"])], 0)
+        await store.drop_chunks("a")
+        await store.drop_chunks("b")
+        await store.log_chunks([ChunkRow("a", 0, [b"new"])], 0)
+        await store.file_logged(NOW)
+        assert await all_chunks(store, "a") == [b"new"]
+        assert not await store.has_chunks("b")
+
     async def test_rows_of_a_stream_that_runs_stay_however_old(self, store: Store) -> None:
         running, ended, late = (claimed(new_task(number, stream=True)) for number in (1, 2, 3))
         for task in (running, ended, late):
