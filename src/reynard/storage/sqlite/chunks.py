@@ -43,7 +43,7 @@ class StreamRows(Rows):
             await self._writer.run(lambda connection: self._file(connection, now))
 
     def _file(self, connection: sqlite3.Connection, now: float) -> None:
-        for task_id, runs in _logged(connection.execute(self._sql["entries"])).items():
+        for task_id, runs in _logged(connection.execute(self._sql["logged_chunks"])).items():
             first = self._written(connection, task_id)
             chunks = _following(first, runs)
             if chunks:

@@ -290,7 +290,7 @@ INSERT INTO chunk_log (body) VALUES (?);
 -- name: has_entries
 SELECT 1 FROM chunk_log LIMIT 1;
 
--- name: entries
+-- name: logged_chunks
 SELECT body FROM chunk_log ORDER BY number;
 
 -- name: drop_entries
