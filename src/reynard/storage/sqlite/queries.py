@@ -9,9 +9,12 @@ _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
 def load(resource: str = "queries.sql") -> dict[str, str]:
-    """Name → statement."""
+    """Name → statement. Raises `ValueError` for two of one name."""
     parts = _NAMED.split(read(resource))[1:]
-    return {name: statement.strip().rstrip(";") for name, statement in zip(parts[::2], parts[1::2], strict=True)}
+    named = {name: statement.strip().rstrip(";") for name, statement in zip(parts[::2], parts[1::2], strict=True)}
+    if len(named) < len(parts) // 2:
+        raise ValueError(f"`{resource}` has two statements of one name")
+    return named
 
 
 def statements(resource: str) -> Iterator[str]:
