@@ -38,7 +38,7 @@ SELECT printf('task-llm-%d-%08x', created - :over * (1.0 - i * 1.0 / :count), i)
        status, attempt, version, created - :over * (1.0 - i * 1.0 / :count),
        started - :over * (1.0 - i * 1.0 / :count), ended - :over * (1.0 - i * 1.0 / :count), owner,
        read, error, generation, result, deadline, terms, reserved, bill, attempts
-  FROM n CROSS JOIN (SELECT * FROM tasks LIMIT 1)
+  FROM n CROSS JOIN (SELECT * FROM tasks ORDER BY seq LIMIT 1)
 """
 THEIR_LEDGER: Final = """
 INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note)
@@ -47,7 +47,7 @@ SELECT task.key_id, task.id, entry.kind, entry.amount, entry.cost, task.created,
  CROSS JOIN (SELECT kind, amount, cost, note
                FROM ledger
               WHERE task_id = (SELECT id FROM tasks ORDER BY seq LIMIT 1)) AS entry
- WHERE task.seq > (SELECT min(seq) FROM tasks)
+ WHERE NOT EXISTS (SELECT 1 FROM ledger WHERE task_id = task.id)
 """
 IN_HASTE: Final = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -500000"
 """Nothing is lost with a store that is being filled; the gateway sets its own way of writing when it opens it."""
