@@ -16,21 +16,28 @@ import uvloop
 import wreq
 
 from bench import servers
-from bench.subject import CHAT, Subject
+from bench.subject import CHAT, Start, Subject
 from reynard.http.server import listen
 
 
-@contextmanager
-def start(core: int, upstream: str, folder: Path) -> Iterator[Subject]:
-    """See `bench.subject.Start`."""
-    with servers.server(core, "bench.bare", upstream) as server:
-        yield Subject(
-            name="bare loop",
-            version=f"uvicorn {version('uvicorn')}, wreq {version('wreq')}",
-            url=server.url,
-            pids=(server.pid,),
-            started_s=server.started_s,
-        )
+def stack(name: str, module: str) -> Start:
+    """A server of this stack without the gateway: `python -m module`, which is told the upstream's URL."""
+
+    @contextmanager
+    def start(core: int, upstream: str, folder: Path) -> Iterator[Subject]:
+        with servers.server(core, module, upstream) as server:
+            yield Subject(
+                name=name,
+                version=f"uvicorn {version('uvicorn')}, wreq {version('wreq')}",
+                url=server.url,
+                pids=(server.pid,),
+                started_s=server.started_s,
+            )
+
+    return start
+
+
+start: Start = stack("bare loop", "bench.bare")
 
 
 def application(upstream: str) -> Any:

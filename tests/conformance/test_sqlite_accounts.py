@@ -1,5 +1,4 @@
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,18 +11,6 @@ from reynard.testing.conformance.accounts import AccountsConformance, grant, mak
 
 ONE, TWO, THREE = (f"task-llm-{number:08d}" for number in (1, 2, 3))
 OPEN_AGAIN = "INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note) VALUES"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "reynard.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = SQLiteStore(path)
-    yield opened
-    await opened.close()
 
 
 class TestSQLiteAccounts(AccountsConformance):

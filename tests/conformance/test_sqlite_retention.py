@@ -1,5 +1,4 @@
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,6 @@ from reynard.ports.store import ChunkRow
 from reynard.storage.sqlite import SQLiteStore, retention
 from reynard.testing.conformance.retention import RetentionConformance, costly, ended_at, swept
 from reynard.testing.conformance.store import GENERATION, NOW, POLICY, RESULT, claimed, new_task
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "reynard.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = SQLiteStore(path)
-    yield opened
-    await opened.close()
 
 
 class TestSQLiteRetention(RetentionConformance):

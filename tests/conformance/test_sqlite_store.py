@@ -1,7 +1,6 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,18 +12,6 @@ from reynard.core.keys import Key
 from reynard.storage.sqlite import SQLiteStore, queries
 from reynard.storage.sqlite.store import GIVEN_BACK_AT_ONCE, SCHEMA_VERSION, SPARE_PAGES, SchemaTooNew
 from reynard.testing.conformance.store import GENERATION, StoreConformance, new_file, new_key, new_task
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "reynard.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = SQLiteStore(path)
-    yield opened
-    await opened.close()
 
 
 class TestSQLiteStore(StoreConformance):

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -22,18 +21,6 @@ class Sizes(Unobserved):
 
     def committed(self, operations: int, seconds: float) -> None:
         self.seen.append(operations)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "reynard.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = SQLiteStore(path)
-    yield opened
-    await opened.close()
 
 
 def grant(amount: int, key_id: str = "key-a") -> Entry:
