@@ -42,7 +42,7 @@ def main(rounds: int, seconds: float, only: tuple[str, ...], quick: bool, out: P
     if os.cpu_count() == 1:
         sys.exit("two cores are needed: one for what is measured, one for what measures")
     os.sched_setaffinity(0, {MEASURING_CORE})
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped then too
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was started is stopped then too
     gc.freeze()
     gc.disable()  # a pause of ours would be a latency of theirs
     if quick:

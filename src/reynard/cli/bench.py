@@ -62,7 +62,7 @@ def bench(seconds: float, as_json: bool) -> None:
     Example:
       reynard bench
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped then too
+    signal.signal(signal.SIGTERM, _interrupt)  # what was started is stopped then too
     with tempfile.TemporaryDirectory() as folder, _gateway(Path(folder)) as gateway:
         outcomes = [(load, _measured(gateway, load, seconds)) for load in LOADS]
     if as_json:
@@ -70,6 +70,12 @@ def bench(seconds: float, as_json: bool) -> None:
     else:
         _show(outcomes)
     _judge(outcomes)
+
+
+def _interrupt(*_: object) -> None:
+    """As Ctrl-C, which asyncio takes for a cancellation: an exception out of a signal may come up anywhere in the event
+    loop, and be taken there for a connection's failure."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _judge(outcomes: list[tuple[Load, Outcome]]) -> None:
