@@ -1,9 +1,11 @@
+import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx2
 import pytest
+import uvloop
 
 from tests.processes import FORGIVING, Gateway, Upstream, channel, running
 
@@ -12,6 +14,13 @@ def pytest_collection_finish() -> None:
     """The SDKs' types are hundreds of megabytes of objects that stay: the collector need not look at them each time."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The client for providers runs on the server's own event loop, whose sockets and TLS are not Python's."""
+    if item.path.name.startswith("test_upstream_"):
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,11 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from tests.certificates import self_signed
 from tests.media import OK, PNG, MediaServer, Play, drips, floods, media_server, redirects, says, whole
 from tests.processes import Gateway, Upstream, channel, running, text_request
 
@@ -372,20 +367,6 @@ def test_nothing_is_left_behind(unguarded: Gateway, hostile: MediaServer) -> Non
     assert len(list(descriptors.iterdir())) <= before + 8  # the client's own, kept alive
     assert peak_bytes(unguarded) < MOST_MEMORY
     assert "Traceback" not in log_of(unguarded)
-
-
-def self_signed(folder: Path) -> Path:
-    """A certificate for localhost that nobody vouches for, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    day = datetime(2026, 1, 1, tzinfo=UTC)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, day, day + timedelta(days=36_500)).add_extension(
-        x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False
-    )
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file = folder / "self-signed.pem"
-    file.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
-    return file
 
 
 def test_a_certificate_of_nobody(unguarded: Gateway, folder: Path) -> None:

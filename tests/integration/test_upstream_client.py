@@ -1,96 +1,22 @@
 """The client for providers, against servers on real sockets that answer as they should not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Final
+import random
+import socket
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
+from tests.lines import CHUNKED, LIMIT, OK, Line, Served, ask, keeps_on, read, says, serving, streamed
 
 from reynard.ports.transport import ConnectFailed, ConnectionBroken
 from reynard.providers.upstream.address import Address
-from reynard.providers.upstream.answer import MOST_HELD, Answer
+from reynard.providers.upstream.answer import MOST_HELD
 from reynard.providers.upstream.connection import MOST_DRY
 from reynard.providers.upstream.pool import MOST_IDLE, Pool
 
-OK: Final = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-CHUNKED: Final = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
-LIMIT: Final = 10_000_000
-
-
-class Line:
-    """A connection, as its server sees it."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.requests: list[tuple[bytes, bytes]] = []
-
-    async def request(self) -> bool:
-        """The next one; whether there was one."""
-        try:
-            head = await self.reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return False
-        length = next((int(line[16:]) for line in head.split(b"\r\n") if line.startswith(b"content-length: ")), 0)
-        self.requests.append((head, await self.reader.readexactly(length)))
-        return True
-
-    async def write(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def is_cut(self) -> bool:
-        """Waits until the other side is gone."""
-        try:
-            return await self.reader.read() == b""
-        except ConnectionError:
-            return True
-
-
-Serve = Callable[[Line], Awaitable[None]]
-
-
-class Served:
-    """A server, with the lines that it had."""
-
-    def __init__(self, address: Address) -> None:
-        self.address = address
-        self.lines: list[Line] = []
-        self.ended = asyncio.Event()
-
-
-@asynccontextmanager
-async def serving(serve: Serve) -> AsyncIterator[Served]:
-    """Closes a connection when `serve` is done with it."""
-    served: Served | None = None
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert served is not None
-        line = Line(reader, writer)
-        served.lines.append(line)
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await serve(line)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-            served.ended.set()
-            tasks.discard(task)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    served = Served(Address.of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
-    try:
-        yield served
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+pytestmark = pytest.mark.timeout(120, method="thread")  # a signal does not break off uvloop
 
 
 @pytest.fixture
@@ -98,41 +24,6 @@ async def pool() -> AsyncIterator[Pool]:
     made = Pool(5.0)
     yield made
     made.close()
-
-
-async def ask(pool: Pool, served: Served, body: bytes | None = b"{}") -> Answer:
-    head = served.address.head("POST", "/x", {"content-type": "application/json"})
-    return await pool.ask(served.address.origin, head, body)
-
-
-async def read(pool: Pool, served: Served, limit: int = LIMIT) -> bytes:
-    """One answer, whole."""
-    answer = await ask(pool, served)
-    try:
-        return await answer.read(limit)
-    finally:
-        answer.let_go()
-
-
-async def streamed(answer: Answer) -> list[bytes]:
-    return [part async for part in answer.parts()]
-
-
-def says(*pieces: bytes) -> Serve:
-    """Answers each request with `pieces`, one after the other, then closes."""
-
-    async def serve(line: Line) -> None:
-        await line.request()
-        for piece in pieces:
-            await line.write(piece)
-
-    return serve
-
-
-async def keeps_on(line: Line) -> None:
-    """Answers whatever is asked."""
-    while await line.request():
-        await line.write(OK)
 
 
 async def test_a_request_is_what_it_says(pool: Pool) -> None:
@@ -188,7 +79,7 @@ async def test_bodies_as_http_has_them(pool: Pool, answer: bytes) -> None:
         answered = await ask(pool, served)
         assert answered.status == 200
         assert await answered.read(LIMIT) == b"ok"
-        assert not [name for name, _ in answered.fields if name in (b"link", b"some")]
+        assert answered.headers.keys().isdisjoint((b"link", b"some"))
         answered.let_go()
 
 
@@ -463,7 +354,7 @@ async def test_nobody_there(pool: Pool, url: str) -> None:
 
 
 async def test_a_server_that_does_not_speak_tls(pool: Pool) -> None:
-    async with serving(says(b"HTTP/1.1 400 Bad\r\n\r\n")) as served:
+    async with serving(lambda line: line.write(b"HTTP/1.1 400 Bad\r\n\r\n")) as served:
         origin = served.address.origin._replace(is_tls=True)
         with pytest.raises(ConnectFailed):
             await pool.ask(origin, served.address.head("POST", "/", {}), b"")
@@ -480,3 +371,139 @@ async def test_one_that_does_not_shake_hands_is_not_waited_for() -> None:
         with pytest.raises(ConnectFailed):
             await pool.ask(origin, served.address.head("POST", "/", {}), b"")
         await served.ended.wait()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Content-Encoding: gzip\r\ncontent-length: 2",
+        b"content-encoding: BR\r\ntransfer-encoding: chunked",
+        b"transfer-encoding: gzip, chunked",
+        b"transfer-encoding: gzip",
+    ],
+)
+async def test_what_is_packed_is_not_given_to_a_codec(pool: Pool, header: bytes) -> None:
+    """It was asked not to be. What its status says stands."""
+    body = b"2\r\nok\r\n0\r\n\r\n" if b"chunked" in header else b"ok"
+    async with serving(says(b"HTTP/1.1 429 No\r\nretry-after: 3\r\n" + header + b"\r\n\r\n" + body)) as served:
+        for reading in (lambda answer: answer.read(LIMIT), streamed):
+            answer = await ask(pool, served)
+            assert (answer.status, answer.retry_after_s) == (429, 3.0)
+            with pytest.raises(ConnectionBroken, match="packed"):
+                await reading(answer)
+            answer.let_go()
+
+
+async def test_what_was_said_before_it_was_asked_is_no_answer(pool: Pool) -> None:
+    """Also when the event loop has not yet come to read it."""
+    more, said = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        for first in (True, False):
+            with listening.accept()[0] as connection:
+                connection.settimeout(5)
+                connection.recv(10_000)
+                connection.sendall(OK)
+                if first:
+                    assert more.wait(5)
+                    connection.sendall(OK.replace(b"ok", b"no"))
+                    said.set()
+                with suppress(ConnectionError):
+                    connection.recv(10_000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        served = Served(Address.of(f"http://127.0.0.1:{listening.getsockname()[1]}"))
+        serving = asyncio.create_task(asyncio.to_thread(serve))
+        assert await read(pool, served) == b"ok"
+        more.set()
+        assert said.wait(5)  # the loop stands still
+        assert await read(pool, served) == b"ok"
+        pool.close()
+        await serving
+
+
+async def test_of_many_at_once_each_has_its_own_answer(pool: Pool) -> None:
+    """From a server that closes as it likes, says too much or too little: it is whole, or it is an error."""
+    chance = random.Random(0)
+
+    async def serve(line: Line) -> None:
+        is_open = True
+        while is_open and await line.request():
+            body = line.requests[-1][1]
+            whole = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+            says, is_open = chance.choice(
+                [
+                    *[(whole, True)] * 5,
+                    (whole, False),
+                    (whole + whole, True),
+                    (whole[:-1], False),
+                    (b"HTTP/1.1 200 OK\r\n\r\n" + body, False),
+                    (b"", False),
+                ]
+            )
+            await asyncio.sleep(chance.random() / 100)
+            await line.write(says)
+
+    async def call(number: int) -> bool:
+        body = b"%d " % number * chance.randrange(1, 1000)
+        try:
+            assert await read(pool, served, body=body) == body
+        except ConnectionBroken:
+            return False
+        return True
+
+    async with serving(serve) as served:
+        whole = await asyncio.gather(*(call(number) for number in range(2_000)))
+        for _ in range(10):  # and over connections that were kept
+            whole += await asyncio.gather(*(call(number) for number in range(100)))
+    assert 2_000 < sum(whole) < 3_000
+
+
+async def test_a_status_that_there_is_not(pool: Pool) -> None:
+    async with serving(says(OK.replace(b"200", b"000"))) as served:
+        with pytest.raises(ConnectionBroken):
+            await ask(pool, served)
+
+
+def named(served: Served, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """The server has a name, which leads to these."""
+
+    async def found(host: str, port: int, **_: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        leads_to = addresses if host == "provider.invalid" else [host]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port)) for address in leads_to]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+    served.address = Address.of(f"http://provider.invalid:{served.address.origin.port}")
+
+
+async def test_the_first_address_refuses(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(keeps_on) as served:
+        named(served, monkeypatch, "127.0.0.2", "127.0.0.1")
+        assert await read(pool, served) == b"ok"
+
+
+async def test_the_first_address_does_not_answer(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it hold up the second for long, or leave a socket."""
+    async with serving(keeps_on) as served:
+        port = served.address.origin.port
+        with socket.create_server(("127.0.0.2", port), backlog=0) as full, socket.socket() as waiting:
+            waiting.connect(full.getsockname())
+            named(served, monkeypatch, "127.0.0.2", "127.0.0.1")
+            async with asyncio.timeout(2.5):
+                assert await read(pool, served) == b"ok"
+
+
+@pytest.mark.parametrize("addresses", [(), ("127.0.0.2", "127.0.0.3")], ids=["none", "none that answers"])
+async def test_a_name_that_leads_nowhere(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
+) -> None:
+    async with serving(keeps_on) as served:
+        named(served, monkeypatch, *addresses)
+        with pytest.raises(ConnectFailed):
+            await ask(pool, served)
+
+
+async def test_an_address_of_version_6(pool: Pool) -> None:
+    async with serving(keeps_on, host="::1") as served:
+        assert await read(pool, served) == b"ok"
+        assert b"\r\nhost: [::1]:" in served.lines[0].requests[0][0]

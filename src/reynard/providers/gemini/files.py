@@ -87,7 +87,7 @@ class GeminiUploader:
         }
         async with self._call("POST", self._base_url + START, announced, _METADATA) as response:
             await _body(response)
-            value = _text(response.header(b"x-goog-upload-url"))
+            value = _text(response.headers.get(b"x-goog-upload-url"))
         if value is None or not self._is_own(value):
             raise garbled()
         return value

@@ -35,13 +35,13 @@ class Answer:
     such a one was cut (RFC 9112 6.3).
     """
 
-    __slots__ = ("_held", "_news", "_size", "_source", "failure", "fields", "is_complete", "status")
+    __slots__ = ("_held", "_news", "_size", "_source", "failure", "headers", "is_complete", "status")
 
     def __init__(self, source: Source) -> None:
         self.status = 0
-        self.fields: list[tuple[bytes, bytes]] = []  # of the head: names as they came, and values
+        self.headers: dict[bytes, bytes] = {}  # by their names in small letters; the first of several
         self.is_complete = False
-        self.failure: ConnectionBroken | None = None  # why no more will come
+        self.failure: str | None = None  # why no more will come
         self._source = source
         self._held: list[bytes] = []
         self._size = 0  # bytes of it
@@ -51,19 +51,22 @@ class Answer:
 
     def put(self, data: bytes) -> None:
         """A piece of the body."""
+        if self.failure is not None:
+            return
         self._held.append(data)
         self._size += len(data)
         if self._size > MOST_HELD:
             self._source.hold()
 
     def end(self) -> None:
-        """The body is whole."""
-        self.is_complete = True
+        """The body is whole. Whatever comes now is nobody's, and is read so that it is known."""
+        self.is_complete = self.failure is None
+        self._source.go_on()
 
     def break_off(self, why: str) -> None:
         """Nothing more comes."""
         if not self.is_complete and self.failure is None:
-            self.failure = ConnectionBroken(why)
+            self.failure = why
             self.tell()
 
     def tell(self) -> None:
@@ -73,20 +76,16 @@ class Answer:
 
     # What the reader asks.
 
-    def header(self, name: bytes) -> bytes | None:
-        """The first value of a header; `name` in small letters."""
-        return next((value for field, value in self.fields if field.lower() == name), None)
-
     @property
     def retry_after_s(self) -> float | None:
         """`Retry-After`, as seconds or as a date (RFC 9110 10.2.3), which the answer's own `Date` is compared with; a
         day at the most."""
-        value = self.header(b"retry-after")
-        return None if value is None else asked_wait(value, self.header(b"date") or b"")
+        value = self.headers.get(b"retry-after")
+        return None if value is None else asked_wait(value, self.headers.get(b"date", b""))
 
     async def read(self, limit: int) -> bytes:
         """See the port."""
-        if self._announced() > limit:
+        if int(self.headers.get(b"content-length", 0)) > limit:
             raise ConnectionBroken("the answer is longer than the gateway reads")
         while not self.is_complete and self._size <= limit:
             await self.more()
@@ -107,7 +106,7 @@ class Answer:
     async def more(self) -> None:
         """Waits until something is new. Raises `ConnectionBroken`."""
         if self.failure is not None:
-            raise self.failure
+            raise ConnectionBroken(self.failure)
         self._source.go_on()
         self._news = asyncio.get_running_loop().create_future()
         await self._news
@@ -115,10 +114,6 @@ class Answer:
     def let_go(self) -> None:
         """The connection is free again; cut, if its answer has not come to its end."""
         self._source.leave()
-
-    def _announced(self) -> int:
-        length = self.header(b"content-length")
-        return 0 if length is None else int(length)
 
     def _taken(self) -> bytes:
         found = self._held[0] if len(self._held) == 1 else b"".join(self._held)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -14,7 +15,12 @@ MOST_DRY: Final = 262_144
 JOINED: Final = 65_536
 """A body up to this size is copied behind its head: cheaper than a second piece."""
 INTERIM: Final = range(100, 200)
-SWITCHED: Final = 101
+AS_IT_IS: Final = frozenset({b"", b"identity", b"chunked"})
+"""Codings of a body that nothing is to be unpacked of."""
+CODINGS: Final = (b"content-encoding", b"transfer-encoding")
+FRAMED: Final = (b"content-length", b"transfer-encoding")
+NO_HTTP: Final = "the answer is not HTTP"
+NO_ANSWER: Final = "the provider closed the connection without an answer"
 
 
 class _Unasked(Exception):
@@ -34,6 +40,7 @@ class Connection(asyncio.Protocol):
         "_reusable",
         "_socket",
         "_transport",
+        "_wire",
         "idle_since",
     )
 
@@ -51,6 +58,20 @@ class Connection(asyncio.Protocol):
         self._dry = 0
         self._is_held = False
         self._reusable = True
+
+    async def secure(self, context: ssl.SSLContext, name: str) -> None:
+        """Speaks TLS from here on. The wire below is what is held and cut: uvloop's TLS drops what it holds when the
+        other side closes, counts nothing as unsent once it is packed, and would wait half a minute for a farewell."""
+        loop, secured = asyncio.get_running_loop(), None
+        try:
+            if not self._wire.is_closing():
+                secured = await loop.start_tls(self._wire, self, context, server_hostname=name)
+        except BaseException:
+            self._wire.abort()
+            raise
+        if secured is None:  # also if it spoke first: uvloop would shake hands with nobody, for ever
+            raise ConnectionResetError("lost before a request")
+        self._transport = secured
 
     async def ask(self, head: bytes, body: bytes | None) -> Answer:
         """The answer to a request, as soon as its head is there. Raises `ConnectionBroken`."""
@@ -72,53 +93,53 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether a request may be sent: it may have been closed by the other side, and the event loop not have come to
-        tell, and what is sent then is lost."""
-        if self._transport.is_closing():
+        """Whether a request may be sent: the other side may have closed, and the event loop not have come to tell, and
+        what is sent then is lost; or have said what nobody asked for, which would be the answer."""
+        if not self._reusable or self._wire.is_closing():
             return False
         try:
-            return self._socket.recv(1, socket.MSG_PEEK) != b""
+            self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
-            return False
+            pass
+        return False
 
     def close(self) -> None:
         """Between two requests."""
-        self._transport.close()
+        self._wire.abort()
 
     # What an answer asks for.
 
     def hold(self) -> None:
         """See `Source`."""
-        if not self._is_held and not self._transport.is_closing():
+        if not self._is_held and not self._wire.is_closing():
             self._is_held = True
-            self._transport.pause_reading()
+            self._wire.pause_reading()
 
     def go_on(self) -> None:
         """See `Source`."""
-        if self._is_held and not self._transport.is_closing():
+        if self._is_held and not self._wire.is_closing():
             self._is_held = False
-            self._transport.resume_reading()
+            self._wire.resume_reading()
 
     def leave(self) -> None:
         """See `Source`. A connection is kept if both have said all: the request is written, and the answer read."""
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        if not answer.is_complete or self._transport.get_write_buffer_size():
-            self._transport.abort()
-        elif not self._reusable or self._transport.is_closing():
-            self._transport.close()
-        else:
-            self.go_on()
+        is_kept = answer.is_complete and self._reusable and not self._wire.is_closing()
+        if is_kept and not self._wire.get_write_buffer_size():
             self._on_idle(self)
+        else:
+            self._wire.abort()
 
     # What the event loop tells.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BaseProtocol`."""
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._wire: asyncio.Transport = transport  # type: ignore[assignment]
+        self._transport = self._wire
         self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
@@ -130,23 +151,27 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._reusable = False
             if answer is None:
-                self._transport.abort()
+                self._wire.abort()
             else:
-                answer.break_off("the answer is not HTTP")
+                answer.break_off(NO_HTTP)
         if answer is not None:
             if self._dry > MOST_DRY:
                 answer.break_off("the answer's head does not end")
             answer.tell()
 
+    def eof_received(self) -> None:
+        """See `asyncio.Protocol`. Under TLS, a farewell was said: what ends without one may have been cut (RFC 9112
+        9.8)."""
+        self._reusable = False
+        answer = self._answer
+        if answer is not None and answer.status and answer.headers.keys().isdisjoint(FRAMED):
+            answer.end()
+            answer.tell()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
-        answer = self._answer
-        if answer is not None:
-            if exc is None and answer.status and not _is_framed(answer):
-                answer.end()
-                answer.tell()
-            else:
-                answer.break_off("the answer was cut" if answer.status else NO_ANSWER)
+        if self._answer is not None:
+            self._answer.break_off("the answer was cut" if self._answer.status else NO_ANSWER)
         del self._parser  # which knows this connection
         self._on_lost(self)
 
@@ -160,13 +185,18 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A line of the head, or of the trailers, which nobody reads."""
         if self._answer is not None and not self._answer.status:
-            self._answer.fields.append((name, value))
+            self._answer.headers.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
         """The head is whole. One that only says that an answer will follow is not told (RFC 9110 15.2)."""
-        status = self._parser.get_status_code()
-        if self._answer is not None and status not in INTERIM:
-            self._answer.status = status
+        answer, status = self._answer, self._parser.get_status_code()
+        if answer is None or status in INTERIM:
+            return
+        answer.status = status
+        if status < INTERIM.start:
+            answer.break_off(NO_HTTP)
+        if not AS_IT_IS.issuperset(answer.headers.get(name, b"").lower() for name in CODINGS):
+            answer.break_off("the answer is packed, and was not asked to be")
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -183,11 +213,4 @@ class Connection(asyncio.Protocol):
             self._reusable = self._parser.should_keep_alive()
             answer.end()
         else:
-            answer.fields.clear()
-
-
-NO_ANSWER: Final = "the provider closed the connection without an answer"
-
-
-def _is_framed(answer: Answer) -> bool:
-    return answer.header(b"content-length") is not None or answer.header(b"transfer-encoding") is not None
+            answer.headers.clear()

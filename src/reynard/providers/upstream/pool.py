@@ -65,12 +65,8 @@ class Pool:
             raise ConnectFailed("its certificate is not to be trusted") from error
         except ssl.SSLError as error:
             raise ConnectFailed("no TLS connection to the provider") from error
-        except (
-            OSError,
-            RuntimeError,
-            UnicodeError,
-        ) as error:  # uvloop has the second for some of what a socket says
-            raise ConnectFailed("no connection to the provider") from error
+        except (OSError, RuntimeError, ValueError) as error:  # of uvloop, for a socket; of a name that leads nowhere
+            raise ConnectFailed("no connection to the provider") from error.with_traceback(None)  # whose frames hold it
 
     async def _connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
@@ -79,11 +75,12 @@ class Pool:
         try:
             bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             make = partial(Connection, bound, partial(self._keep, origin), partial(self._forget, origin))
-            tls, name = (self._tls, origin.host) if origin.is_tls else (None, None)
-            _, connection = await loop.create_connection(make, sock=bound, ssl=tls, server_hostname=name)
+            _, connection = await loop.create_connection(make, sock=bound)
         except BaseException:
             bound.close()
             raise
+        if origin.is_tls:
+            await connection.secure(self._tls, origin.host)
         return connection
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
