@@ -235,13 +235,19 @@ async def test_one_that_was_closed_meanwhile_is_not_used(pool: Pool) -> None:
         assert len(served.lines) == 2
 
 
-async def test_one_that_was_closed_is_forgotten(pool: Pool) -> None:
+@pytest.mark.parametrize("size", [2, MOST_HELD * 2], ids=["small", "held"])
+async def test_one_that_was_closed_is_forgotten(pool: Pool, size: int) -> None:
+    kept = asyncio.Event()
+
     async def serve(line: Line) -> None:
         await line.request()
-        await line.write(OK)
+        await line.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (size, b"x" * size))
+        await kept.wait()
 
     async with serving(serve) as served:
-        assert await read(pool, served) == b"ok"
+        assert len(await read(pool, served)) == size
+        assert pool._idle[served.address.origin]
+        kept.set()
         async with asyncio.timeout(10):
             while pool._idle[served.address.origin]:
                 await asyncio.sleep(0)
@@ -386,11 +392,11 @@ async def test_what_is_packed_is_not_given_to_a_codec(pool: Pool, header: bytes)
     """It was asked not to be. What its status says stands."""
     body = b"2\r\nok\r\n0\r\n\r\n" if b"chunked" in header else b"ok"
     async with serving(says(b"HTTP/1.1 429 No\r\nretry-after: 3\r\n" + header + b"\r\n\r\n" + body)) as served:
-        for reading in (lambda answer: answer.read(LIMIT), streamed):
+        for is_streamed in (False, True):
             answer = await ask(pool, served)
             assert (answer.status, answer.retry_after_s) == (429, 3.0)
             with pytest.raises(ConnectionBroken, match="packed"):
-                await reading(answer)
+                await (anext(answer.parts()) if is_streamed else answer.read(LIMIT))
             answer.let_go()
 
 
@@ -460,7 +466,12 @@ async def test_of_many_at_once_each_has_its_own_answer(pool: Pool) -> None:
 
 
 async def test_a_status_that_there_is_not(pool: Pool) -> None:
-    async with serving(says(OK.replace(b"200", b"000"))) as served:
+    async def serve(line: Line) -> None:
+        await line.request()
+        await line.write(OK.replace(b"200", b"000"))
+        assert await line.is_cut()
+
+    async with serving(serve) as served:
         with pytest.raises(ConnectionBroken):
             await ask(pool, served)
 

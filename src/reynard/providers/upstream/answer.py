@@ -59,9 +59,8 @@ class Answer:
             self._source.hold()
 
     def end(self) -> None:
-        """The body is whole. Whatever comes now is nobody's, and is read so that it is known."""
+        """The body is whole."""
         self.is_complete = self.failure is None
-        self._source.go_on()
 
     def break_off(self, why: str) -> None:
         """Nothing more comes."""

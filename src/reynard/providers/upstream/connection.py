@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
     def is_usable(self) -> bool:
         """Whether a request may be sent: the other side may have closed, and the event loop not have come to tell, and
         what is sent then is lost; or have said what nobody asked for, which would be the answer."""
-        if not self._reusable or self._wire.is_closing():
+        if self._wire.is_closing():
             return False
         try:
             self._socket.recv(1, socket.MSG_PEEK)
@@ -130,6 +130,7 @@ class Connection(asyncio.Protocol):
             return
         is_kept = answer.is_complete and self._reusable and not self._wire.is_closing()
         if is_kept and not self._wire.get_write_buffer_size():
+            self.go_on()
             self._on_idle(self)
         else:
             self._wire.abort()
@@ -162,7 +163,6 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """See `asyncio.Protocol`. Under TLS, a farewell was said: what ends without one may have been cut (RFC 9112
         9.8)."""
-        self._reusable = False
         answer = self._answer
         if answer is not None and answer.status and answer.headers.keys().isdisjoint(FRAMED):
             answer.end()
