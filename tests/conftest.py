@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.processes import FORGIVING, Gateway, Upstream, channel, running
+from tests.processes import FORGIVING, FreshGateway, Gateway, Upstream, channel, running
 
 
 def pytest_collection_finish() -> None:
@@ -32,7 +32,7 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Up
     folder = tmp_path_factory.mktemp("gateway")
     config = channel(shared_upstream, more=f"concurrency = 256\n{FORGIVING}")
     config += channel(shared_upstream, name="local", models='["smollm2-135m"]')  # the real one has its own tests
-    with running(Gateway(folder, config, demo=True)) as process:
+    with running(FreshGateway(folder, config, demo=True)) as process:
         yield process
 
 

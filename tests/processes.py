@@ -12,6 +12,8 @@ from typing import IO, Any, Literal, Protocol
 
 import httpx2
 
+from tests import forks
+
 Dialect = Literal["openai", "anthropic", "gemini"]
 
 START_TIMEOUT_S = 20
@@ -44,6 +46,11 @@ class Spawned(Protocol):
     def send_signal(self, sig: int) -> None: ...
 
 
+def environment() -> dict[str, str]:
+    """Ours, without what is set for a gateway."""
+    return {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("REYNARD")}
+
+
 class Process:
     """A server that prints where it listens."""
 
@@ -54,12 +61,8 @@ class Process:
         self.url = self._listening()
 
     def _spawn(self, command: list[str]) -> Spawned:
-        environment = {
-            k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("REYNARD")
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment
-        )
+        command = [sys.executable, "-m", *command]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment())
 
     def _listening(self) -> str:
         assert self.popen.stdout is not None
@@ -122,6 +125,9 @@ class Gateway(Process):
             kept.write_text(self.said[1])
         self.key = kept.read_text()
 
+    def _spawn(self, command: list[str]) -> Spawned:
+        return forks.Forked(command[1:], Path(self._log.name), environment())
+
     def client(self, key: str | None = None, timeout_s: float = 30.0) -> httpx2.Client:
         """Speaks with a key, by default the admin's."""
         headers = {"authorization": f"Bearer {self.key if key is None else key}"}
@@ -139,8 +145,13 @@ class Gateway(Process):
 
     def refused(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The same, whatever its exit code."""
-        command = [sys.executable, "-m", "reynard", *words, "--data", str(self.folder / "data")]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+        return forks.run(*words, "--data", str(self.folder / "data"), environment={**os.environ, **environment})
+
+
+class FreshGateway(Gateway):
+    """One that an interpreter of its own starts, as an operator's does: what it holds in memory is its own alone."""
+
+    _spawn = Process._spawn
 
 
 def channel(
