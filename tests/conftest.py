@@ -1,7 +1,9 @@
+import functools
 import gc
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpcore2
 import httpx2
 import pytest
 
@@ -12,6 +14,14 @@ def pytest_collection_finish() -> None:
     """The SDKs' types are hundreds of megabytes of objects that stay: the collector need not look at them each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates() -> Iterator[None]:
+    """The system's, read once: every client would read them anew, which takes it twenty times as long as a call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")

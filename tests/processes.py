@@ -103,11 +103,11 @@ class Upstream(Process):
         super().__init__(["reynard.testing.upstream", "--key", key], folder / "upstream.log")
 
     def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = httpx2.get(f"{self.url}/_state", verify=False).json()
+        state: dict[str, Any] = httpx2.get(f"{self.url}/_state").json()
         return state
 
     def behave(self, **simulation: Any) -> None:
-        httpx2.put(f"{self.url}/_simulation", content=json.dumps(simulation), verify=False)
+        httpx2.put(f"{self.url}/_simulation", content=json.dumps(simulation))
 
 
 class Gateway(Process):
