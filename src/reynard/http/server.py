@@ -40,13 +40,14 @@ class Server:
         self._drain_s = drain_s + GRACE_S
         self._bound: socket.socket | None = None
         self._acceptor: asyncio.Server | None = None
-        self._is_hurried = False
+        self._hurried = asyncio.Event()
         self.listening = asyncio.Event()
         self.stopping = asyncio.Event()
 
     def stop(self) -> None:
         """Ends `serve`, once those who are being answered have their answers. The second time it is meant: at once."""
-        self._is_hurried = self.stopping.is_set()
+        if self.stopping.is_set():
+            self._hurried.set()
         self.stopping.set()
 
     async def serve(self, bound: socket.socket) -> None:
@@ -58,8 +59,7 @@ class Server:
         while not self.stopping.is_set():
             await self._watch(drought)
             self._tell_time()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.stopping.wait(), TICK_S)
+            await _pause(TICK_S, self.stopping)
         drought.close()
         self._refuse()
         await self._drain()
@@ -96,12 +96,17 @@ class Server:
             connection.shutdown()
         try:
             async with asyncio.timeout(self._drain_s):
-                while (state.connections or state.tasks) and not self._is_hurried:
-                    await asyncio.sleep(DRAIN_TICK_S)
+                while (state.connections or state.tasks) and not self._hurried.is_set():
+                    await _pause(DRAIN_TICK_S, self._hurried)
         except TimeoutError:
             log.error("%d requests are cut short: they have not come to their end", len(state.tasks))
             for task in state.tasks:
                 task.cancel()
+
+
+async def _pause(seconds: float, unless: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(unless.wait(), seconds)
 
 
 def listen(host: str, port: int) -> socket.socket:
