@@ -37,7 +37,7 @@ class Server:
         self._shared = sharing.raw_headers(cors_origins)
         self._state = ServerState(app, Door(max_connections, cors_origins), self._shared)
         self._clock = clock
-        self._drain_s = drain_s + GRACE_S
+        self._patience_s = drain_s + GRACE_S
         self._bound: socket.socket | None = None
         self._acceptor: asyncio.Server | None = None
         self._hurried = asyncio.Event()
@@ -70,9 +70,9 @@ class Server:
 
     async def _accept(self, bound: socket.socket) -> None:
         """From here on connections are taken."""
-        self._bound = bound
         loop = asyncio.get_running_loop()
         self._acceptor = await loop.create_server(partial(Connection, self._state), sock=bound, backlog=BACKLOG)
+        self._bound = bound
 
     def _refuse(self) -> None:
         """The socket is let go at once: nobody is to wait there for a gateway that does not come."""
@@ -95,7 +95,7 @@ class Server:
         for connection in list(state.connections):
             connection.shutdown()
         try:
-            async with asyncio.timeout(self._drain_s):
+            async with asyncio.timeout(self._patience_s):
                 while (state.connections or state.tasks) and not self._hurried.is_set():
                     await _pause(DRAIN_TICK_S, self._hurried)
         except TimeoutError:
