@@ -13,6 +13,7 @@ LATER = (
     "reynard.testing",
     "importlib.resources",
     "obstore",
+    "python_multipart",
     "urllib.request",
     "xllamacpp",
 )
