@@ -43,18 +43,17 @@ def of_texts(texts: Iterable[str | None]) -> int:
 def of_prompt(generation: Generation, rules: MediaTokens) -> int:
     """Tokens of a request. Never raises, and no media is decoded but for its first bytes."""
     framed = len(generation.messages) + len(generation.tools or ()) + len(generation.functions or ())
-    blocks: list[Any] = []
-    size = 0
+    texts: list[str | None] = [*_offered(generation)]
+    media = 0
     for message in generation.messages:
         content = message.content
         if isinstance(content, str):
-            size += _size(content)
+            texts.append(content)
         elif content is not None:
-            blocks += content
-        size += sum(map(_size, _beside_content(message)))
-    media = sum([count(piece, rules) for block in blocks if (piece := _piece(block)) is not None])
-    size += sum(map(_size, _written(blocks))) + sum(map(_size, _offered(generation)))
-    return FRAME * framed + media + _tokens(size)
+            texts += _written(content)
+            media += sum([count(piece, rules) for block in content if (piece := _piece(block)) is not None])
+        texts += _beside_content(message)
+    return FRAME * framed + media + of_texts(texts)
 
 
 def of_answer(completion: Completion, rules: MediaTokens) -> int:
@@ -79,7 +78,7 @@ def _beside_content(message: Message) -> Iterable[str | None]:
     return () if message.name is None else (message.name,)
 
 
-def _written(blocks: list[Any]) -> Iterator[str | None]:
+def _written(blocks: Iterable[Any]) -> Iterator[str | None]:
     for block in blocks:
         if isinstance(block, TextBlock):
             yield block.text
