@@ -15,9 +15,11 @@ from tests.google_tokens import EMAIL, Tokens, account
 
 from reynard.core.channels import Auth, Carried, Channel, Dialect
 from reynard.ports.transport import ConnectFailed, WireRequest
-from reynard.providers import google, http
+from reynard.providers import google
 from reynard.providers.auth import KeyAuth, auth_of
 from reynard.providers.google import GoogleAuth
+from reynard.providers.upstream.pool import Pool
+from reynard.providers.upstream.transport import HTTPTransport
 from reynard.testing.clock import FakeClock
 
 
@@ -358,7 +360,7 @@ def test_a_missing_extra_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def sent(auth: Any, address: str, **headers: str) -> None:
-    transport = http.HTTPTransport(http.client(5), address, auth)
+    transport = HTTPTransport(Pool(5), address, auth)
     async with transport.send(WireRequest(path="/x", body=b"{}", stream=False, headers=headers)) as response:
         await response.read(10)
 
