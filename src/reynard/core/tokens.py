@@ -50,8 +50,13 @@ def of_prompt(generation: Generation, rules: MediaTokens) -> int:
         if isinstance(content, str):
             texts.append(content)
         elif content is not None:
-            texts += _written(content)
-            media += sum([count(piece, rules) for block in content if (piece := _piece(block)) is not None])
+            for block in content:
+                if isinstance(block, TextBlock):
+                    texts.append(block.text)
+                elif isinstance(block, RefusalBlock):
+                    texts.append(block.refusal)
+                elif (piece := _piece(block)) is not None:
+                    media += count(piece, rules)
         texts += _beside_content(message)
     return FRAME * framed + media + of_texts(texts)
 
@@ -76,14 +81,6 @@ def _beside_content(message: Message) -> Iterable[str | None]:
     if isinstance(message, AssistantMessage):
         return (message.name, *_turn(message))
     return () if message.name is None else (message.name,)
-
-
-def _written(blocks: Iterable[Any]) -> Iterator[str | None]:
-    for block in blocks:
-        if isinstance(block, TextBlock):
-            yield block.text
-        elif isinstance(block, RefusalBlock):
-            yield block.refusal
 
 
 def _offered(generation: Generation) -> Iterator[str | None]:
