@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 import uvloop
-import wreq
 
 from bench import servers
 from bench.subject import CHAT, Start, Subject
 from reynard.http.server import listen
+from reynard.providers.upstream.address import Address
+from reynard.providers.upstream.pool import Pool
+
+CONNECT_S: Final = 10.0
+MOST_BYTES: Final = 100_000_000
 
 
 def stack(name: str, module: str) -> Start:
@@ -28,7 +32,7 @@ def stack(name: str, module: str) -> Start:
         with servers.server(core, module, upstream) as server:
             yield Subject(
                 name=name,
-                version=f"uvicorn {version('uvicorn')}, wreq {version('wreq')}",
+                version=f"uvicorn {version('uvicorn')}, httptools {version('httptools')}",
                 url=server.url,
                 pids=(server.pid,),
                 started_s=server.started_s,
@@ -42,8 +46,8 @@ start: Start = stack("bare loop", "bench.bare")
 
 def application(upstream: str) -> Any:
     """Forwards every body as it is."""
-    pool = wreq.Client(no_proxy=True)
-    headers = {"content-type": "application/json"}
+    pool, address = Pool(CONNECT_S), Address.of(upstream)
+    head = address.head("POST", CHAT, {"content-type": "application/json"})
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -52,11 +56,12 @@ def application(upstream: str) -> Any:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        async with await pool.request(wreq.Method.POST, upstream + CHAT, headers=headers, body=body) as response:
-            answer = bytes(await response.bytes())
-        length = (b"content-length", str(len(answer)).encode())
+        answer = await pool.ask(address.origin, head, body)
+        whole = await answer.read(MOST_BYTES)
+        answer.let_go()
+        length = (b"content-length", str(len(whole)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": whole})
 
     return app
 

@@ -9,12 +9,14 @@ from typing import Any, Final
 import msgspec
 import uvicorn
 import uvloop
-import wreq
 
 from bench.subject import CHAT
 from reynard.http.server import listen
+from reynard.providers.upstream.address import Address
+from reynard.providers.upstream.pool import Pool
 
 KEEP_ALIVE_S: Final = 120
+CONNECT_S: Final = 10.0
 BACKLOG: Final = 4096
 STREAM: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 DONE: Final = b"[DONE]"
@@ -65,8 +67,8 @@ def relayed(events: list[bytes]) -> bytes:
 
 def application(upstream: str) -> Any:
     """Relays every request."""
-    pool = wreq.Client(no_proxy=True)
-    headers = {"content-type": "application/json"}
+    pool, address = Pool(CONNECT_S), Address.of(upstream)
+    head = address.head("POST", CHAT, {"content-type": "application/json"})
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -78,14 +80,14 @@ def application(upstream: str) -> Any:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body"})
             return
-        async with await pool.request(wreq.Method.POST, upstream + CHAT, headers=headers, body=body) as response:
-            await send({"type": "http.response.start", "status": 200, "headers": STREAM})
-            rest = b""
-            async with response.stream() as parts:
-                async for part in parts:
-                    *events, rest = (rest + bytes(part)).split(b"\n\n")
-                    if events:
-                        await send({"type": "http.response.body", "body": relayed(events), "more_body": True})
+        answer = await pool.ask(address.origin, head, body)
+        await send({"type": "http.response.start", "status": 200, "headers": STREAM})
+        rest = b""
+        async for part in answer.parts():
+            *events, rest = (rest + part).split(b"\n\n")
+            if events:
+                await send({"type": "http.response.body", "body": relayed(events), "more_body": True})
+        answer.let_go()
         await send({"type": "http.response.body", "body": b""})
 
     return app
