@@ -1,4 +1,4 @@
-"""The limit of this stack for streams: ASGI in, the same upstream client out, and with each chunk what no gateway can
+"""The limit of this stack for streams: Reynard's own connections, in and out, and with each chunk what no gateway can
 leave out: it is split off, decoded, renamed, encoded, written. `bench.bare` is the same for whole answers.
 """
 
@@ -7,17 +7,14 @@ import sys
 from typing import Any, Final
 
 import msgspec
-import uvicorn
 import uvloop
 
+from bench.bare import CONNECT_S, serve
 from bench.subject import CHAT
-from reynard.http.server import listen
+from reynard.http.asgi import ASGIApp
 from reynard.providers.upstream.address import Address
 from reynard.providers.upstream.pool import Pool
 
-KEEP_ALIVE_S: Final = 120
-CONNECT_S: Final = 10.0
-BACKLOG: Final = 4096
 STREAM: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 DONE: Final = b"[DONE]"
 
@@ -65,7 +62,7 @@ def relayed(events: list[bytes]) -> bytes:
     return b"".join(written)
 
 
-def application(upstream: str) -> Any:
+def application(upstream: str) -> ASGIApp:
     """Relays every request."""
     pool, address = Pool(CONNECT_S), Address.of(upstream)
     head = address.head("POST", CHAT, {"content-type": "application/json"})
@@ -93,23 +90,6 @@ def application(upstream: str) -> Any:
     return app
 
 
-async def main() -> None:
-    """Serves on a free port, and says which."""
-    bound = listen("127.0.0.1", 0)
-    bound.listen(BACKLOG)  # uvicorn would only after we said where
-    config = uvicorn.Config(
-        application(sys.argv[1]),
-        http="httptools",
-        loop="none",
-        lifespan="off",
-        access_log=False,
-        log_level="error",
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
-    await uvicorn.Server(config).serve([bound])
-
-
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.run(serve(application(sys.argv[1])))
