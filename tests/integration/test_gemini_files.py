@@ -11,8 +11,8 @@ from google.genai import types
 
 from reynard.core.errors import GenerationError
 from reynard.ports.media import Uploaded
-from reynard.providers import http
 from reynard.providers.gemini.files import GeminiUploader
+from reynard.providers.upstream.pool import Pool
 
 EXPIRES = "2026-11-23T06:21:55.123456789Z"
 DATA = bytes(range(256)) * 4_000
@@ -123,7 +123,7 @@ def error(status: int, word: str) -> Reply:
 
 
 def uploader(google: Google, **more: Any) -> GeminiUploader:
-    pool = http.client(5)
+    pool = Pool(5)
     return GeminiUploader(pool, google.url + "/", Keys(), **{"first_pause_s": 0.001, "total_s": 20.0, **more})
 
 

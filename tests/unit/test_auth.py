@@ -15,9 +15,11 @@ from tests.google_tokens import EMAIL, Tokens, account
 
 from reynard.core.channels import Auth, Carried, Channel, Dialect
 from reynard.ports.transport import ConnectFailed, WireRequest
-from reynard.providers import google, http
+from reynard.providers import google, google_http
 from reynard.providers.auth import KeyAuth, auth_of
 from reynard.providers.google import GoogleAuth
+from reynard.providers.upstream.pool import Pool
+from reynard.providers.upstream.transport import HTTPTransport
 from reynard.testing.clock import FakeClock
 
 
@@ -267,7 +269,7 @@ async def test_a_clock_that_was_set_back_ends_the_rest(written: str, tokens: Tok
 async def test_a_token_server_that_hangs_holds_up_nobody_after_its_first_failure(
     written: str, tokens: Tokens, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(google, "CALL_S", 0.2)
+    monkeypatch.setattr(google_http, "CALL_S", 0.2)
     monkeypatch.setattr(google, "AGAIN_S", 0.01)
     tokens.gate.clear()
     auth = GoogleAuth(written, clock)
@@ -278,7 +280,7 @@ async def test_a_token_server_that_hangs_holds_up_nobody_after_its_first_failure
         await refused(auth)  # at once: it rests
     assert tokens.calls == tries
     clock.advance(1.01)
-    monkeypatch.setattr(google, "CALL_S", 10)
+    monkeypatch.setattr(google_http, "CALL_S", 10)
     for _ in range(3):
         with pytest.raises(ConnectFailed):
             await auth.headers()  # nearly at once: it tries again
@@ -358,7 +360,7 @@ def test_a_missing_extra_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def sent(auth: Any, address: str, **headers: str) -> None:
-    transport = http.HTTPTransport(http.client(5), address, auth)
+    transport = HTTPTransport(Pool(5), address, auth)
     async with transport.send(WireRequest(path="/x", body=b"{}", stream=False, headers=headers)) as response:
         await response.read(10)
 

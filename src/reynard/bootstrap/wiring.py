@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Final
 
-import wreq
-
 from reynard.bootstrap.system import SystemChance, SystemClock
 from reynard.config import Settings, channel_of, secrets_of
 from reynard.core.catalogue import Catalogue
@@ -16,12 +14,13 @@ from reynard.engine.jobs import Jobs
 from reynard.engine.routes import Route, Routes
 from reynard.ports.codec import Codec
 from reynard.ports.media import Uploader
-from reynard.providers import http as upstream
 from reynard.providers.auth import Auth, auth_of
 from reynard.providers.discreet import DiscreetCodec, told_to_nobody
 from reynard.providers.local.transport import LocalTransport, weights
 from reynard.providers.openai import OpenAICodec
 from reynard.providers.simulated import SimulatedCodec, SimulatedTransport
+from reynard.providers.upstream.pool import Pool
+from reynard.providers.upstream.transport import HTTPTransport
 
 DEMO: Final = Simulation(first_token_ms=150, tokens_per_s=60, tokens=48)
 
@@ -57,7 +56,7 @@ class Wiring:
         self._demo = demo
         self._chance = SystemChance()
         self._clock = SystemClock()
-        self._pools: dict[float, wreq.Client] = {}
+        self._pools: dict[float, Pool] = {}
         self._kept: dict[str, tuple[MadeOf, Route]] = {}
         self.routes = Routes(Catalogue(()), ())
 
@@ -84,6 +83,8 @@ class Wiring:
     async def close(self) -> None:
         """Ends what the channels hold."""
         await asyncio.gather(*(route.transport.close() for route in self.routes.all))
+        for pool in self._pools.values():
+            pool.close()
 
     def _route(self, channel: Channel, found: Sequence[str]) -> Route | None:
         """The way to a channel; None for the local model where it is not installed."""
@@ -98,7 +99,7 @@ class Wiring:
             return Route(channel, codec, LocalTransport(pool, path, channel.name, self._chance))
         codec = DiscreetCodec(codec, told_to_nobody(channel, found))
         auth = auth_of(channel, found, self._clock)
-        transport = upstream.HTTPTransport(pool, channel.base_url, auth)
+        transport = HTTPTransport(pool, channel.base_url, auth)
         return Route(channel, codec, transport, self._uploader(channel, found, auth), keys=len(found))
 
     def _uploader(self, channel: Channel, found: Sequence[str], auth: Auth) -> Uploader | None:
@@ -109,9 +110,9 @@ class Wiring:
 
         return GeminiUploader(self._pool(channel.connect_timeout_s), channel.base_url, auth)
 
-    def _pool(self, connect_timeout_s: float) -> wreq.Client:
+    def _pool(self, connect_timeout_s: float) -> Pool:
         if connect_timeout_s not in self._pools:
-            self._pools[connect_timeout_s] = upstream.client(connect_timeout_s)
+            self._pools[connect_timeout_s] = Pool(connect_timeout_s)
         return self._pools[connect_timeout_s]
 
     def _simulated(self, settings: Settings, routes: Iterable[Route]) -> list[Route]:

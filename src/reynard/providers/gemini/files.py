@@ -14,17 +14,18 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-import wreq
 
 from reynard.core.errors import GenerationError
 from reynard.ports.media import Uploaded
-from reynard.ports.transport import ConnectionBroken
+from reynard.ports.transport import ConnectionBroken, TransportError
 from reynard.providers.auth import Auth
 from reynard.providers.failures import failure, garbled
 from reynard.providers.gemini.contents import GOOGLES
 from reynard.providers.gemini.wire import WireFile, WireUploaded
 from reynard.providers.google_errors import of_status
-from reynard.providers.http import BROKEN, NOT_SENT, HTTPResponse
+from reynard.providers.upstream.address import Address
+from reynard.providers.upstream.answer import Answer
+from reynard.providers.upstream.pool import Pool
 
 START: Final = "/upload/v1beta/files"
 FILE: Final = "/v1beta/"
@@ -47,7 +48,7 @@ class GeminiUploader:
 
     def __init__(
         self,
-        pool: wreq.Client,
+        pool: Pool,
         base_url: str,
         auth: Auth,
         *,
@@ -84,9 +85,9 @@ class GeminiUploader:
             "x-goog-upload-header-content-length": str(size),
             "x-goog-upload-header-content-type": GOOGLES.get(media_type, media_type),
         }
-        async with self._call(wreq.Method.POST, self._base_url + START, announced, _METADATA) as response:
+        async with self._call("POST", self._base_url + START, announced, _METADATA) as response:
             await _body(response)
-            value = response.header("x-goog-upload-url")
+            value = _text(response.header(b"x-goog-upload-url"))
         if value is None or not self._is_own(value):
             raise garbled()
         return value
@@ -94,7 +95,7 @@ class GeminiUploader:
     async def _send(self, url: str, data: bytes) -> WireFile:
         """The bytes, in one piece. The address itself says who may; no key goes with them."""
         headers = {"x-goog-upload-offset": "0", "x-goog-upload-command": "upload, finalize"}
-        async with self._call(wreq.Method.POST, url, headers, data) as response:
+        async with self._call("POST", url, headers, data) as response:
             return _decoded(_uploaded, await _body(response)).file
 
     async def _usable(self, file: WireFile, headers: Mapping[str, str]) -> Uploaded:
@@ -105,7 +106,7 @@ class GeminiUploader:
             pause = min(pause * GROWTH, LONGEST_PAUSE_S)
             if not _NAME.fullmatch(file.name):
                 raise garbled()
-            async with self._call(wreq.Method.GET, self._base_url + FILE + file.name, headers, None) as response:
+            async with self._call("GET", self._base_url + FILE + file.name, headers, None) as response:
                 file = _decoded(_files, await _body(response))
         if file.state == "FAILED":
             raise GenerationError(
@@ -128,29 +129,25 @@ class GeminiUploader:
 
     @asynccontextmanager
     async def _call(
-        self, method: wreq.Method, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> AsyncIterator["_Response"]:
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> AsyncIterator[Answer]:
         try:
-            response = await self._pool.request(method, url, headers=dict(headers), body=body)
-        except (*NOT_SENT, *BROKEN) as error:
+            address = Address.of(url)
+            answer = await self._pool.ask(address.origin, address.head(method, "", headers), body)
+        except (TransportError, ValueError) as error:
             raise _unreachable() from error
-        async with response:
-            yield _Response(response)
+        try:
+            yield answer
+        finally:
+            answer.let_go()
 
 
-class _Response(HTTPResponse):
-    """An answer whose headers matter."""
-
-    __slots__ = ()
-
-    def header(self, name: str) -> str | None:
-        """The value of a header, if it is one of ASCII."""
-        value = self._response.headers.get(name)
-        raw = b"" if value is None else bytes(value)
-        return raw.decode("ascii") if raw and raw.isascii() else None
+def _text(value: bytes | None) -> str | None:
+    """The value of a header, if it is one of ASCII."""
+    return value.decode("ascii") if value and value.isascii() else None
 
 
-async def _body(response: _Response) -> bytes:
+async def _body(response: Answer) -> bytes:
     """The body of a 200. Raises what the dialect makes of any other status."""
     try:
         body = await response.read(MOST_BYTES)

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-import wreq
-
 from reynard.core.ids import spelled
 from reynard.core.keys import BASE62
 from reynard.ports.clock import Chance
 from reynard.ports.transport import ConnectFailed, WireRequest
 from reynard.providers.auth import BEARER, KeyAuth
-from reynard.providers.http import HTTPResponse, HTTPTransport
+from reynard.providers.upstream.answer import Answer
+from reynard.providers.upstream.pool import Pool
+from reynard.providers.upstream.transport import HTTPTransport
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def weights() -> Path | None:
 class LocalTransport:
     """One process for one model."""
 
-    def __init__(self, pool: wreq.Client, weights_path: Path, alias: str, chance: Chance) -> None:
+    def __init__(self, pool: Pool, weights_path: Path, alias: str, chance: Chance) -> None:
         self._pool = pool
         self._weights = weights_path
         self._alias = alias
@@ -49,7 +49,7 @@ class LocalTransport:
         self._starting = asyncio.Lock()
 
     @asynccontextmanager
-    async def send(self, request: WireRequest) -> AsyncIterator[HTTPResponse]:
+    async def send(self, request: WireRequest) -> AsyncIterator[Answer]:
         """See the port."""
         transport = await self._running()
         async with transport.send(request) as response:
