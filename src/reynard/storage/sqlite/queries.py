@@ -29,4 +29,4 @@ def statements(resource: str) -> Iterator[str]:
 
 def read(resource: str) -> str:
     """The text of a file beside this module."""
-    return Path(__file__).with_name(resource).read_text("utf-8")
+    return (Path(__file__).parent / resource).read_text("utf-8")
