@@ -607,7 +607,7 @@ async def test_a_generation_that_ends_before_what_was_delivered_is_another() -> 
         this.identity,
         Reader(),
         this.journal,
-        Call(0, 0),
+        Call(0, 0, 0.0),
         channel="a",
         shows_usage=False,
         delivered=delivered,
