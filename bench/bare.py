@@ -1,7 +1,4 @@
-"""The limit of an ordinary stack: uvicorn's ASGI in, the same upstream client out, and nothing in between.
-
-Reynard's own connection (docs/decisions/0021) is some 6 µs of a request cheaper than uvicorn's, which this has.
-"""
+"""The limit of this stack: Reynard's own connections, in and out, and nothing in between."""
 
 import asyncio
 import sys
@@ -9,15 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import uvicorn
 import uvloop
-import wreq
 
 from bench import servers
 from bench.subject import CHAT, Start, Subject
-from reynard.http.server import listen
+from reynard.bootstrap.system import SystemClock
+from reynard.http.asgi import ASGIApp
+from reynard.http.server import Server, listen
+from reynard.providers.upstream.address import Address
+from reynard.providers.upstream.pool import Pool
+
+CONNECT_S: Final = 10.0
+MOST_CONNECTIONS: Final = 20_000
+MOST_BYTES: Final = 100_000_000
 
 
 def stack(name: str, module: str) -> Start:
@@ -28,7 +31,7 @@ def stack(name: str, module: str) -> Start:
         with servers.server(core, module, upstream) as server:
             yield Subject(
                 name=name,
-                version=f"uvicorn {version('uvicorn')}, wreq {version('wreq')}",
+                version=f"uvloop {version('uvloop')}, httptools {version('httptools')}",
                 url=server.url,
                 pids=(server.pid,),
                 started_s=server.started_s,
@@ -40,10 +43,10 @@ def stack(name: str, module: str) -> Start:
 start: Start = stack("bare loop", "bench.bare")
 
 
-def application(upstream: str) -> Any:
+def application(upstream: str) -> ASGIApp:
     """Forwards every body as it is."""
-    pool = wreq.Client(no_proxy=True)
-    headers = {"content-type": "application/json"}
+    pool, address = Pool(CONNECT_S), Address.of(upstream)
+    head = address.head("POST", CHAT, {"content-type": "application/json"})
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -52,25 +55,26 @@ def application(upstream: str) -> Any:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        async with await pool.request(wreq.Method.POST, upstream + CHAT, headers=headers, body=body) as response:
-            answer = bytes(await response.bytes())
-        length = (b"content-length", str(len(answer)).encode())
+        answer = await pool.ask(address.origin, head, body)
+        whole = await answer.read(MOST_BYTES)
+        answer.let_go()
+        length = (b"content-length", str(len(whole)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": whole})
 
     return app
 
 
-async def main() -> None:
-    """Serves on a free port, and says which."""
+async def serve(app: ASGIApp) -> None:
+    """On a free port, which it says."""
     bound = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        application(sys.argv[1]), http="httptools", loop="none", lifespan="off", access_log=False, log_level="error"
-    )
+    server = Server(app, SystemClock(), drain_s=0, max_connections=MOST_CONNECTIONS)
+    serving = asyncio.create_task(server.serve(bound))
+    await server.listening.wait()
     print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
-    await uvicorn.Server(config).serve([bound])
+    await serving
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.run(serve(application(sys.argv[1])))

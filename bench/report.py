@@ -15,7 +15,7 @@ from bench.figures import Figures, Row, by_scenario
 from bench.targets import verdicts
 
 NOT_MEASURED: Final = "not measured in this run"
-PACKAGES: Final = ("uvicorn", "uvloop", "httptools", "msgspec", "wreq")
+PACKAGES: Final = ("uvloop", "httptools", "msgspec")
 
 
 class Report:

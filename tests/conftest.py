@@ -1,13 +1,15 @@
 import asyncio
+import functools
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import httpcore2
 import httpx2
 import pytest
 import uvloop
 
-from tests.processes import FORGIVING, Gateway, Upstream, channel, running
+from tests.processes import FORGIVING, FreshGateway, Gateway, Upstream, channel, running
 
 
 def pytest_collection_finish() -> None:
@@ -21,6 +23,14 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     if item.path.name.startswith("test_upstream_"):
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates() -> Iterator[None]:
+    """The system's, read once: every client would read them anew, which takes it twenty times as long as a call."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +51,7 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Up
     folder = tmp_path_factory.mktemp("gateway")
     config = channel(shared_upstream, more=f"concurrency = 256\n{FORGIVING}")
     config += channel(shared_upstream, name="local", models='["smollm2-135m"]')  # the real one has its own tests
-    with running(Gateway(folder, config, demo=True)) as process:
+    with running(FreshGateway(folder, config, demo=True)) as process:
         yield process
 
 

@@ -12,6 +12,8 @@ from typing import IO, Any, Literal, Protocol
 
 import httpx2
 
+from tests import forks
+
 Dialect = Literal["openai", "anthropic", "gemini"]
 
 START_TIMEOUT_S = 20
@@ -44,6 +46,11 @@ class Spawned(Protocol):
     def send_signal(self, sig: int) -> None: ...
 
 
+def environment() -> dict[str, str]:
+    """Ours, without what is set for a gateway."""
+    return {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("REYNARD")}
+
+
 class Process:
     """A server that prints where it listens."""
 
@@ -54,12 +61,8 @@ class Process:
         self.url = self._listening()
 
     def _spawn(self, command: list[str]) -> Spawned:
-        environment = {
-            k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("REYNARD")
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment
-        )
+        command = [sys.executable, "-m", *command]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True, env=environment())
 
     def _listening(self) -> str:
         assert self.popen.stdout is not None
@@ -100,11 +103,11 @@ class Upstream(Process):
         super().__init__(["reynard.testing.upstream", "--key", key], folder / "upstream.log")
 
     def state(self) -> dict[str, Any]:
-        state: dict[str, Any] = httpx2.get(f"{self.url}/_state", verify=False).json()
+        state: dict[str, Any] = httpx2.get(f"{self.url}/_state").json()
         return state
 
     def behave(self, **simulation: Any) -> None:
-        httpx2.put(f"{self.url}/_simulation", content=json.dumps(simulation), verify=False)
+        httpx2.put(f"{self.url}/_simulation", content=json.dumps(simulation))
 
 
 class Gateway(Process):
@@ -121,6 +124,9 @@ class Gateway(Process):
         if len(self.said) > 1:
             kept.write_text(self.said[1])
         self.key = kept.read_text()
+
+    def _spawn(self, command: list[str]) -> Spawned:
+        return forks.Forked(command[1:], Path(self._log.name), environment())
 
     def client(self, key: str | None = None, timeout_s: float = 30.0) -> httpx2.Client:
         """Speaks with a key, by default the admin's."""
@@ -139,8 +145,13 @@ class Gateway(Process):
 
     def refused(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The same, whatever its exit code."""
-        command = [sys.executable, "-m", "reynard", *words, "--data", str(self.folder / "data")]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+        return forks.run(*words, "--data", str(self.folder / "data"), environment={**os.environ, **environment})
+
+
+class FreshGateway(Gateway):
+    """One that an interpreter of its own starts, as an operator's does: what it holds in memory is its own alone."""
+
+    _spawn = Process._spawn
 
 
 def channel(

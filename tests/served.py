@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 
+from reynard.bootstrap.system import SystemClock
 from reynard.http import server
 from reynard.http.asgi import ASGIApp
 from reynard.http.server import Server
@@ -15,13 +16,13 @@ from reynard.http.server import Server
 async def listening(app: ASGIApp) -> AsyncIterator[int]:
     """The port at which `app` is served."""
     bound = server.listen("127.0.0.1", 0)
-    running = Server(app, drain_s=1, max_connections=100, cors_origins=["*"])
-    task = asyncio.ensure_future(running.serve(sockets=[bound]))
+    running = Server(app, SystemClock(), drain_s=1, max_connections=100, cors_origins=["*"])
+    task = asyncio.ensure_future(running.serve(bound))
     await running.listening.wait()
     try:
         yield bound.getsockname()[1]
     finally:
-        running.should_exit = True
+        running.stop()
         await task
 
 

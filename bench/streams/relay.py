@@ -1,4 +1,4 @@
-"""The limit of this stack for streams: ASGI in, the same upstream client out, and with each chunk what no gateway can
+"""The limit of this stack for streams: Reynard's own connections, in and out, and with each chunk what no gateway can
 leave out: it is split off, decoded, renamed, encoded, written. `bench.bare` is the same for whole answers.
 """
 
@@ -7,15 +7,14 @@ import sys
 from typing import Any, Final
 
 import msgspec
-import uvicorn
 import uvloop
-import wreq
 
+from bench.bare import CONNECT_S, serve
 from bench.subject import CHAT
-from reynard.http.server import listen
+from reynard.http.asgi import ASGIApp
+from reynard.providers.upstream.address import Address
+from reynard.providers.upstream.pool import Pool
 
-KEEP_ALIVE_S: Final = 120
-BACKLOG: Final = 4096
 STREAM: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 DONE: Final = b"[DONE]"
 
@@ -63,10 +62,10 @@ def relayed(events: list[bytes]) -> bytes:
     return b"".join(written)
 
 
-def application(upstream: str) -> Any:
+def application(upstream: str) -> ASGIApp:
     """Relays every request."""
-    pool = wreq.Client(no_proxy=True)
-    headers = {"content-type": "application/json"}
+    pool, address = Pool(CONNECT_S), Address.of(upstream)
+    head = address.head("POST", CHAT, {"content-type": "application/json"})
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -78,36 +77,19 @@ def application(upstream: str) -> Any:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body"})
             return
-        async with await pool.request(wreq.Method.POST, upstream + CHAT, headers=headers, body=body) as response:
-            await send({"type": "http.response.start", "status": 200, "headers": STREAM})
-            rest = b""
-            async with response.stream() as parts:
-                async for part in parts:
-                    *events, rest = (rest + bytes(part)).split(b"\n\n")
-                    if events:
-                        await send({"type": "http.response.body", "body": relayed(events), "more_body": True})
+        answer = await pool.ask(address.origin, head, body)
+        await send({"type": "http.response.start", "status": 200, "headers": STREAM})
+        rest = b""
+        async for part in answer.parts():
+            *events, rest = (rest + part).split(b"\n\n")
+            if events:
+                await send({"type": "http.response.body", "body": relayed(events), "more_body": True})
+        answer.let_go()
         await send({"type": "http.response.body", "body": b""})
 
     return app
 
 
-async def main() -> None:
-    """Serves on a free port, and says which."""
-    bound = listen("127.0.0.1", 0)
-    bound.listen(BACKLOG)  # uvicorn would only after we said where
-    config = uvicorn.Config(
-        application(sys.argv[1]),
-        http="httptools",
-        loop="none",
-        lifespan="off",
-        access_log=False,
-        log_level="error",
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
-    await uvicorn.Server(config).serve([bound])
-
-
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.run(serve(application(sys.argv[1])))

@@ -6,11 +6,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reynard.core.errors import StoreUnavailable
 from reynard.core.ledger import Account, Entry
 from reynard.ports.telemetry import Unobserved
-from reynard.storage.sqlite import SQLiteStore, writer
+from reynard.storage.sqlite import SQLiteStore, tally, writer
 
 
 class Sizes(Unobserved):
@@ -69,6 +70,28 @@ async def test_a_sum_that_is_too_large_is_the_fault_of_one(store: SQLiteStore) -
     assert await store.account("key-a") == Account(balance=most)
     assert await store.account("key-b") == Account(balance=1)
     assert [entry.amount for entry in await store.entries("key-a", 9)] == [most]
+
+
+async def test_many_entries_of_one_transaction_are_kept_in_order(store: SQLiteStore) -> None:
+    amounts = list(range(1, 2 * tally.TOGETHER + 4))
+    sizes = Sizes()
+    store.observe(sizes)
+    await asyncio.gather(*(store.post(grant(amount)) for amount in amounts))
+    assert sizes.seen == [len(amounts)]
+    assert [entry.amount for entry in await store.entries("key-a", 99)] == amounts[::-1]
+    assert (await store.account("key-a")).balance == sum(amounts)
+
+
+@pytest.mark.parametrize("before", [1, tally.TOGETHER, tally.TOGETHER + 2])
+async def test_of_many_entries_the_one_that_is_there_already_fails_alone(store: SQLiteStore, before: int) -> None:
+    hold = replace(grant(-5), kind="hold", task_id="task-a")
+    posts = [store.post(grant(1)) for _ in range(before)]
+    outcomes = await asyncio.gather(
+        store.post(hold), *posts, store.post(hold), store.post(grant(1)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None)] * (before + 1) + [sqlite3.IntegrityError, type(None)]
+    assert await store.account("key-a") == Account(balance=before + 1 - 5, reserved=5)
+    assert len(await store.entries("key-a", 99)) == before + 2
 
 
 async def test_an_older_gateway_that_runs_on_moves_accounts_too(store: SQLiteStore, path: Path) -> None:

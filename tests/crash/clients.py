@@ -173,7 +173,7 @@ class Crowd:
         self._lock = threading.Lock()
 
     def client(self, url: str) -> httpx2.Client:
-        return httpx2.Client(base_url=url, headers={"authorization": f"Bearer {self.key}"}, timeout=90, verify=False)
+        return httpx2.Client(base_url=url, headers={"authorization": f"Bearer {self.key}"}, timeout=90)
 
     def ask(self, client: httpx2.Client, kind: str, model: str = "gpt-5.5") -> Told:
         """One request, until its client is done or the gateway is dead."""

@@ -1,19 +1,18 @@
 """A gateway that dies where it is told to, with prices and a limited key, so that every request moves money."""
 
 import asyncio
-import multiprocessing
-import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 import msgspec
 from tests.crash.books import GRANTED, PRICE
 from tests.crash.clients import Crowd
-from tests.crash.gateway import Order, run
-from tests.processes import UPSTREAM_KEY, Ended, Gateway, Upstream, running
+from tests.crash.gateway import Order, watch_all
+from tests.forks import Forked
+from tests.processes import UPSTREAM_KEY, Ended, Gateway, Upstream, environment, running
 from tests.receiver import Receiver
 
 from reynard.bootstrap.data_dir import new_key, open_store
@@ -41,35 +40,6 @@ def config(upstream: Upstream) -> str:
     return "".join(rows)
 
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.crash.gateway"])
-
-
-class Forked:
-    """A gateway forked from a process that has imported everything: it is there in a quarter of the time."""
-
-    def __init__(self, orders: str, command: list[str], log: str) -> None:
-        ours, theirs = _forks.Pipe(duplex=False)
-        self._process = _forks.Process(target=run, args=(theirs, orders, command, log))
-        self._process.start()
-        theirs.close()
-        self.pid = self._process.pid or 0
-        self.stdout: IO[str] | None = os.fdopen(os.dup(ours.fileno()))
-        ours.close()
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        if self._process.exitcode is None:
-            raise TimeoutError("it lives on")
-        return self._process.exitcode
-
-    def send_signal(self, sig: int) -> None:
-        os.kill(self.pid, sig)
-
-
 class Doomed(Gateway):
     """The real gateway, in a process that kills itself at a boundary when it is armed."""
 
@@ -82,7 +52,8 @@ class Doomed(Gateway):
         super().__init__(folder, config(upstream))
 
     def _spawn(self, command: list[str]) -> Forked:
-        forked = Forked(str(self._orders), command, str(self._log.name))
+        before = partial(watch_all, str(self._orders))
+        forked = Forked(command[1:], Path(self._log.name), environment(), before=before)
         if self._life_s is not None:
             threading.Timer(self._life_s, forked.send_signal, (signal.SIGKILL,)).start()
         return forked

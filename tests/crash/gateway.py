@@ -8,17 +8,13 @@ import functools
 import os
 import re
 import signal
-import sys
 from collections.abc import Awaitable, Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from reynard.bootstrap import data_dir, serving  # noqa: F401 what is imported once need not be at each start
-from reynard.cli import main as command_line
-from reynard.cli import serve  # noqa: F401 what is imported once need not be at each start
+from reynard.bootstrap import data_dir
 from reynard.core.task import Status, Task
 from reynard.providers.webhooks import GuardedNotifier
 from reynard.storage.chunks_memory import MemoryChunkLog
@@ -183,19 +179,9 @@ def watch(death: Death, of: type, method: str) -> None:
     setattr(of, method, watched)
 
 
-def run(output: Connection, orders: str, arguments: list[str], log: str) -> None:
-    """`reynard …` in this process, which was made for it."""
-    os.dup2(output.fileno(), 1)
-    os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
-    for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.startswith("REYNARD"):
-            del os.environ[name]
-    watch_all(Death(Path(orders)))
-    sys.argv = arguments
-    command_line.main()
-
-
-def watch_all(death: Death) -> None:
+def watch_all(orders: str) -> None:
+    """In the process that is to die."""
+    death = Death(Path(orders))
     calls = [boundary for boundary in BOUNDARIES.values() if isinstance(boundary, Call)]
     for of, method in {(call.of, method) for call in calls for method in call.methods}:
         watch(death, of, method)

@@ -5,10 +5,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests import forks
 from tests.integration.test_answers import submit, wait_for
 from tests.processes import Gateway, Upstream, channel, running, text_request
 
@@ -31,8 +31,7 @@ COMMANDS = [
 
 def reynard(*words: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REYNARD")}
-    command = [sys.executable, "-m", "reynard", *words]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, env={**kept, **environment})
+    return forks.run(*words, environment={**kept, **environment}, stdin=stdin)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.integration.test_answers import submit, wait_for
-from tests.processes import Gateway, events, running, text_of
+from tests.processes import FreshGateway, Gateway, events, running, text_of
 
 COLOURS = ["red", "blue"]
 ASK = {"model": "smollm2-135m", "prompt": "What is the capital of France?"}
@@ -17,7 +17,7 @@ ASK = {"model": "smollm2-135m", "prompt": "What is the capital of France?"}
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running(Gateway(tmp_path_factory.mktemp("local"))) as process:
+    with running(FreshGateway(tmp_path_factory.mktemp("local"))) as process:
         yield process
 
 

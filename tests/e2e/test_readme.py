@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.processes import Gateway, running
+from tests.processes import FreshGateway, Gateway, running
 
 from reynard import config
 from reynard.config.settings import FileSettings, MediaSettings
@@ -28,7 +28,7 @@ def curls(readme: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running(Gateway(tmp_path_factory.mktemp("demo"), demo=True)) as process:
+    with running(FreshGateway(tmp_path_factory.mktemp("demo"), demo=True)) as process:
         yield process
 
 

@@ -15,6 +15,10 @@ PRICED = """
 [[models]]
 id = "gpt-5.5"
 price = { input = 1_000, output = 2_000 }
+
+[[models]]
+id = "without-a-channel"
+price = { input = 3_000, output = 1 }
 """
 OUTPUT = 2_000  # micro-credits a token
 IN_THE_BACKGROUND = {"model": "gpt-5.5", "input": "Hi", "background": True}
@@ -56,6 +60,18 @@ def test_what_was_used_is_settled_once(priced: Gateway, upstream: Upstream, fiel
             usage["prompt_tokens"],
             usage["completion_tokens"],
         )
+
+
+def test_a_model_that_stands_in_has_its_own_price(priced: Gateway, upstream: Upstream) -> None:
+    upstream.behave(tokens=30)
+    with priced.client() as client:
+        asked = text_request(model="without-a-channel", fallback_models=["gpt-5.5"], max_tokens=100, sync=True)
+        response = submit(client, asked)
+        usage, task_id = response.json()["usage"], response.headers["x-task-id"]
+        cost = usage["prompt_tokens"] * 1_000 + usage["completion_tokens"] * OUTPUT
+        [(held, _)] = ledger(priced)[f"hold {task_id}"]
+        assert -held >= 100 * OUTPUT
+        assert ledger(priced)[f"settlement {task_id}"] == [(-held - cost, cost)]
 
 
 def test_while_it_runs_its_reservation_is_shown(priced: Gateway, upstream: Upstream) -> None:

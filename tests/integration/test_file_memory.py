@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from tests.processes import Gateway, Process, running
+from tests.processes import FreshGateway, Process, running
 
 SIZE = 90_000_000
 AT_ONCE = 8
@@ -62,7 +62,7 @@ def by_url(client: httpx2.Client) -> httpx2.Response:
 )
 def test_eight_large_uploads_at_once_and_their_downloads_stay_small(folder: Path, upload: Upload) -> None:
     with (
-        running(Gateway(folder, "[files]\nquota_bytes = 2000000000\n")) as gateway,
+        running(FreshGateway(folder, "[files]\nquota_bytes = 2000000000\n")) as gateway,
         gateway.client(timeout_s=100) as client,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
@@ -88,7 +88,7 @@ def test_large_uploads_to_an_object_store_stay_small(folder: Path, monkeypatch: 
             monkeypatch.setenv(f"AWS_{name}", value)
         config = '[files]\nurl = "s3://bucket/here"\nquota_bytes = 2000000000\n'
         with (
-            running(Gateway(folder, config)) as gateway,
+            running(FreshGateway(folder, config)) as gateway,
             gateway.client(timeout_s=100) as client,
             ThreadPoolExecutor(AT_ONCE) as pool,
         ):

@@ -198,6 +198,24 @@ def test_a_call_cut_by_a_stop_is_told_so(folder: Path, upstream: Upstream) -> No
         assert (response.status_code, response.json()["error"]["code"]) == (503, "server_restarted")
 
 
+def test_a_gateway_that_stops_lets_nobody_in_and_answers_who_is_there(folder: Path, upstream: Upstream) -> None:
+    upstream.behave(first_token_ms=1000)
+    gateway = Gateway(folder, channel(upstream))
+    address = ("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    with running(gateway), gateway.client() as client, ThreadPoolExecutor(1) as pool:
+        with socket.create_connection(address, timeout=10) as idle:
+            call = pool.submit(submit, client, text_request(sync=True))
+            wait_for(lambda: upstream.state()["open"] == 1)
+            gateway.popen.send_signal(signal.SIGTERM)
+            assert idle.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=10)
+        assert not call.done()
+        response = call.result()
+        assert (response.status_code, response.headers["connection"]) == (200, "close")
+        assert gateway.close() == 0
+
+
 def test_a_client_that_leaves_a_stream_leaves_no_traceback(folder: Path, upstream: Upstream) -> None:
     upstream.behave(tokens=1000, tokens_per_s=50)
     with running(Gateway(folder, channel(upstream))) as gateway, gateway.client() as client:

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from tests.certificates import self_signed
 from tests.media import OK, PNG, MediaServer, Play, drips, floods, media_server, redirects, says, whole
-from tests.processes import Gateway, Upstream, channel, running, text_request
+from tests.processes import FreshGateway, Gateway, Upstream, channel, running, text_request
 
 from reynard.providers.fetcher.guarded import FAILED
 
@@ -40,7 +40,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream)
 def unguarded(tmp_path_factory: pytest.TempPathFactory, shared_upstream: Upstream) -> Iterator[Gateway]:
     """It may fetch from loopback, so that a server of ours can be hostile to it."""
     media = f"allow_private_networks = true\nmax_bytes = {MAX_BYTES}\ntimeout_s = {TIMEOUT_S}"
-    with running(Gateway(tmp_path_factory.mktemp("unguarded"), config(shared_upstream, media))) as process:
+    with running(FreshGateway(tmp_path_factory.mktemp("unguarded"), config(shared_upstream, media))) as process:
         yield process
 
 

@@ -4,10 +4,9 @@ written: answers, logs, every byte of the data directory, the documents, and wha
 import base64
 import itertools
 import json
+import os
 import resource
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.forks import Forked
 from tests.processes import FORGIVING, Gateway, events, running
 
 MARK = "kanarienvogel"
@@ -213,8 +213,7 @@ def on_disk(gateway: Gateway, search: Search, *more: str) -> None:
 
 def commanded(gateway: Gateway, *words: str) -> str:
     """What a command prints, whether it likes the settings or not."""
-    command = [sys.executable, "-m", "reynard", *words, "--config", str(gateway.config)]
-    done = subprocess.run([*command, "--data", str(gateway.folder / "data")], capture_output=True, text=True)
+    done = gateway.refused(*words, "--config", str(gateway.config))
     assert done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -240,19 +239,21 @@ WRONG = {
 
 
 @pytest.mark.parametrize("fault", WRONG)
-def test_settings_that_are_wrong_are_not_quoted(folder: Path, gateway: Gateway, search: Search, fault: str) -> None:
-    file = folder / "reynard.toml"
+def test_settings_that_are_wrong_are_not_quoted(folder: Path, search: Search, fault: str) -> None:
+    file, log = folder / "reynard.toml", folder / "log"
     file.write_text(WRONG[fault])
     for words in (["config", "check"], ["doctor"], ["serve", "--port", "0"]):
-        command = [sys.executable, "-m", "reynard", *words, "--config", str(file), "--data", str(folder / "data")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            assert process.stdout is not None
+        command = [*words, "--config", str(file), "--data", str(folder / "data")]
+        process = Forked(command, log, os.environ)
+        assert process.stdout is not None
+        with process.stdout as stdout:
             said = ""
-            for line in process.stdout:
+            for line in stdout:
                 said += line
                 if line.startswith("listening"):
-                    process.terminate()
-        search.look(" ".join(words), said)
+                    process.send_signal(signal.SIGTERM)
+        process.wait()
+        search.look(" ".join(words), said + log.read_text())
     assert search.found == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.integration.test_answers import submit, wait_for
-from tests.processes import Gateway, Upstream, channel, events, running, text_request
+from tests.processes import FreshGateway, Gateway, Upstream, channel, events, running, text_request
 
 TOKENS = 30_000  # some seven megabytes as events, which is more than the kernel keeps for a reader
 MOST_EACH = 400_000
@@ -40,7 +40,7 @@ def read_whole(client: httpx2.Client, path: str) -> float:
 def test_those_who_read_nothing_hold_nobody_up(folder: Path, upstream: Upstream, readers: int) -> None:
     upstream.behave(tokens=TOKENS)
     with (
-        running(Gateway(folder, channel(upstream))) as gateway,
+        running(FreshGateway(folder, channel(upstream))) as gateway,
         gateway.client(timeout_s=60) as client,
         ExitStack() as stack,
     ):

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from tests.load.samples import Sample
 from tests.load.wire import Read, Reader, Wire, raise_descriptors
-from tests.processes import Gateway, Upstream, channel, running, text_request
+from tests.processes import FreshGateway, Gateway, Upstream, channel, running, text_request
 
 CHANNEL = "concurrency = 2_000\nfirst_byte_timeout_s = 600\n"
 SLOW = 10  # one reader in so many
@@ -49,7 +49,7 @@ def test_every_reader_gets_every_chunk(folder: Path, load: Load) -> None:
         upstream.behave(tokens=load.tokens, tokens_per_s=load.tokens_per_s, first_token_ms=load.streams * 15)
         config = channel(upstream, more=CHANNEL) + "[engine]\nmax_running = 2_000\n"
         with (
-            running(Gateway(folder, config)) as gateway,
+            running(FreshGateway(folder, config)) as gateway,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             runner.run(read_all(gateway, upstream, load))

@@ -21,7 +21,7 @@ from tests.load.acts import ACTS, MODELS, PNG, SLOW_MODEL, Surroundings, User
 from tests.load.money import accounts, check_sums, limited_key
 from tests.load.samples import Sample
 from tests.load.wire import raise_descriptors
-from tests.processes import Dialect, Gateway, Upstream, channel, running
+from tests.processes import Dialect, FreshGateway, Gateway, Upstream, channel, running
 from tests.receiver import Receiver
 from tests.web import Web
 
@@ -75,7 +75,7 @@ async def test_what_is_held_stays_flat(folder: Path, soak: Soak) -> None:
     with running(Upstream(folder)) as upstream, Web() as web, Receiver() as receiver:
         upstream.behave(tokens=24, first_token_ms=10)
         around = Surroundings(web.put("image.png", PNG, "image/png"), receiver)
-        with running(Gateway(folder, config(upstream, soak, 0))) as gateway:
+        with running(FreshGateway(folder, config(upstream, soak, 0))) as gateway:
             secret, key = await limited_key(gateway, GRANT)
             await soaked(gateway, upstream, soak, record, secret, around)
             check_sums(gateway)

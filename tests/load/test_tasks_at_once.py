@@ -15,7 +15,7 @@ import pytest
 from tests.integration.test_answers import submit
 from tests.load.money import accounts, check_sums, limited_key, rows
 from tests.load.wire import Reader, Wire, raise_descriptors
-from tests.processes import Gateway, Process, Upstream, channel, running, text_request
+from tests.processes import FreshGateway, Gateway, Process, Upstream, channel, running, text_request
 
 CHANNEL = "concurrency = 512\nanswer_timeout_s = 1_200\nfirst_byte_timeout_s = 1_200\n"
 PRICED = """
@@ -52,7 +52,7 @@ async def test_all_that_were_submitted_at_once_end(folder: Path, load: Load) -> 
     with running(Upstream(folder)) as upstream:
         upstream.behave(first_token_ms=20)
         config = channel(upstream, more=CHANNEL) + PRICED + f"[engine]\nmax_running = {RUNNING}\n"
-        with running(Gateway(folder, config)) as gateway:
+        with running(FreshGateway(folder, config)) as gateway:
             await flooded(gateway, upstream, load)
 
 
@@ -164,7 +164,7 @@ async def over(wires: list[Wire], work: Callable[[Wire, T], Awaitable[R]], items
 async def test_beyond_what_it_keeps_the_gateway_says_so_at_once(folder: Path, upstream: Upstream) -> None:
     upstream.behave(first_token_ms=60_000)
     config = channel(upstream) + "[engine]\nmax_running = 2\nmax_pending = 4\nmax_sync = 1\n"
-    with running(Gateway(folder, config)) as gateway, gateway.client() as client:
+    with running(FreshGateway(folder, config)) as gateway, gateway.client() as client:
         answers = [submit(client, text_request()) for _ in range(7)]
         refused = [answer for answer in answers if answer.status_code != 200]
         assert {answer.status_code for answer in refused} == {503}

@@ -14,6 +14,13 @@ from reynard.ports.transport import ConnectionBroken
 TURNS = 40  # of the loop: more than such a call takes
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _left_by_others() -> None:
+    """The collector does not look at it each time."""
+    gc.collect()
+    gc.freeze()
+
+
 class Slow(Reader):
     """Takes a turn of the loop for each piece."""
 

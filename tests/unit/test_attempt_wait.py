@@ -44,5 +44,5 @@ async def test_the_header_outweighs_the_body(header: float | None, wait: float) 
     route = Route(Channel(name="c", dialect="gemini", models=()), GeminiCodec(), Limited(header))
     request = WireRequest(path="/", body=b"{}", stream=False)
     with pytest.raises(GenerationError) as caught:
-        await complete(request, route, Identity("x", 1, "m"), Call(0, 0))
+        await complete(request, route, Identity("x", 1, "m"), Call(0, 0, 0.0))
     assert caught.value.retry_after_s == wait

@@ -15,7 +15,7 @@ from tests.google_tokens import EMAIL, Tokens, account
 
 from reynard.core.channels import Auth, Carried, Channel, Dialect
 from reynard.ports.transport import ConnectFailed, WireRequest
-from reynard.providers import google
+from reynard.providers import google, google_http
 from reynard.providers.auth import KeyAuth, auth_of
 from reynard.providers.google import GoogleAuth
 from reynard.providers.upstream.pool import Pool
@@ -269,7 +269,7 @@ async def test_a_clock_that_was_set_back_ends_the_rest(written: str, tokens: Tok
 async def test_a_token_server_that_hangs_holds_up_nobody_after_its_first_failure(
     written: str, tokens: Tokens, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(google, "CALL_S", 0.2)
+    monkeypatch.setattr(google_http, "CALL_S", 0.2)
     monkeypatch.setattr(google, "AGAIN_S", 0.01)
     tokens.gate.clear()
     auth = GoogleAuth(written, clock)
@@ -280,7 +280,7 @@ async def test_a_token_server_that_hangs_holds_up_nobody_after_its_first_failure
         await refused(auth)  # at once: it rests
     assert tokens.calls == tries
     clock.advance(1.01)
-    monkeypatch.setattr(google, "CALL_S", 10)
+    monkeypatch.setattr(google_http, "CALL_S", 10)
     for _ in range(3):
         with pytest.raises(ConnectFailed):
             await auth.headers()  # nearly at once: it tries again

@@ -7,8 +7,8 @@ from msgspec.structs import asdict
 from reynard.core import forms
 from reynard.core.errors import InvalidForm, InvalidParam, RequestError
 from reynard.core.forms import Form, Submission
-from reynard.core.generation import MAX_JSON_DEPTH, weight
-from reynard.core.messages import AudioBlock, ImageBlock, SystemMessage, TextBlock, UserMessage, VideoBlock
+from reynard.core.generation import MAX_JSON_DEPTH, too_deep, weight
+from reynard.core.messages import AudioBlock, Function, ImageBlock, SystemMessage, TextBlock, UserMessage, VideoBlock
 
 PICTURE = "https://example.org/a.png"
 FILM = "https://example.org/a.mp4"
@@ -261,6 +261,16 @@ def test_nesting_is_bounded(field: str, nested: Any) -> None:
 
     parse({**BODY["custom"], field: nested(deep(MAX_JSON_DEPTH - 2))})
     assert refused({**BODY["custom"], field: nested(deep(MAX_JSON_DEPTH + 1))}).param == field
+
+
+@pytest.mark.parametrize("around", [lambda inner: {"a": inner}, lambda inner: [1, inner], lambda inner: ("a", inner)])
+def test_so_many_levels_and_not_one_more(around: Any) -> None:
+    value = around(1)
+    for _ in range(MAX_JSON_DEPTH - 1):
+        value = around(value)
+    assert not too_deep(value)
+    assert not too_deep(Function(name="f", parameters=value))
+    assert too_deep(around(value))
 
 
 def test_the_chat_path_bounds_nesting_too() -> None:

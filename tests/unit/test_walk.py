@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reynard.core.catalogue import Catalogue, Model, TokenRule
 from reynard.core.channels import Carried, Channel, Rests, Retries
 from reynard.core.circuit import CircuitRule
-from reynard.core.errors import GenerationError, InvalidParam, NoAvailableModel
+from reynard.core.errors import GenerationError, InvalidParam, NoAvailableModel, UnsupportedOptions
 from reynard.core.forms import Form
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
@@ -361,8 +361,9 @@ def test_the_catalogues_fallbacks_follow_the_callers_where_the_key_may_use_them(
 ) -> None:
     models = [Model(id="m", fallbacks=("p", "n", "gone", "o")), *(Model(id=name) for name in "nop")]
     key = Key(id="k", digest=b"", name="", hint="", created=0, models=bound_to)
-    assert Routes(Catalogue(models), []).fallbacks("m", ("n",), key) == stand_ins
-    assert Routes(Catalogue(models), []).fallbacks("n", ("o",), key) == ("o",)
+    routes = Routes(Catalogue(models), [])
+    assert routes.fallbacks(models[0], ("n",), key) == stand_ins
+    assert routes.fallbacks(models[1], ("o",), key) == ("o",)
 
 
 async def test_the_models_are_asked_in_turn_and_the_one_that_answers_is_named() -> None:
@@ -402,6 +403,15 @@ async def test_what_was_read_is_not_gone_on_with_by_another_model() -> None:
     produced = this.produced()
     assert produced is not None
     assert produced.choices[0].message.content == "x"
+
+
+def test_one_channel_that_has_a_word_for_a_parameter_is_enough() -> None:
+    without = Channel(name="a", dialect="openai", models=(Carried("m", "m", unsupported=("top_p",)),))
+    catalogue, wordless = Catalogue([Model(id="m")]), Route(without, OpenAICodec(), Provider(500))
+    enough = Routes(catalogue, [wordless, route("b", Provider(500))])
+    assert enough.admitted(asked(top_p=0.5), "custom").top_p == 0.5
+    with pytest.raises(UnsupportedOptions, match="`top_p`"):
+        Routes(catalogue, [wordless, wordless]).admitted(asked(top_p=0.5), "custom")
 
 
 def test_a_model_without_a_channel_is_admitted_when_another_can_stand_in() -> None:
@@ -597,7 +607,7 @@ async def test_a_generation_that_ends_before_what_was_delivered_is_another() -> 
         this.identity,
         Reader(),
         this.journal,
-        Call(0, 0),
+        Call(0, 0, 0.0),
         channel="a",
         shows_usage=False,
         delivered=delivered,

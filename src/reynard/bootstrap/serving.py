@@ -150,19 +150,19 @@ async def serve(
     async with gateway(settings, environment, demo=demo) as running:
         http = server.Server(
             running.application,
+            SystemClock(),
             drain_s=settings.server.drain_s,
             max_connections=settings.server.max_connections or most_connections,
             cors_origins=settings.server.cors_origins,
         )
-        stopping = asyncio.Event()
-        _handle_signals(http, stopping, lambda: reload.now(running.wiring))
+        _handle_signals(http.stop, lambda: reload.now(running.wiring))
         jobs = Jobs()
-        serving = jobs.start(http.serve([bound]))
+        serving = jobs.start(http.serve(bound))
         await http.listening.wait()
         jobs.start(reload.watch(running.wiring))
         _spare_the_collector()
         ready(address, running.first_key)
-        await asyncio.wait([serving, jobs.start(stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([serving, jobs.start(http.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
         await running.engine.stop(settings.server.drain_s)
         await serving
         await jobs.close()
@@ -184,14 +184,8 @@ def _addressed(settings: Settings, address: str, port: int) -> Settings:
     return replace(settings, server=replace(server, public_url=public_url))
 
 
-def _handle_signals(http: server.Server, stopping: asyncio.Event, reload: Callable[[], None]) -> None:
+def _handle_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        http.force_exit = stopping.is_set()  # the second time it is meant
-        http.should_exit = True
-        stopping.set()
-
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)

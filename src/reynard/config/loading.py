@@ -2,8 +2,8 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -15,11 +15,13 @@ from reynard.config.source import ConfigError, Fault, Source
 from reynard.core.catalogue import Model
 from reynard.core.channels import Carried, Channel, ChannelTraits, Mapped
 
+SHIPPED: Final = Path(__file__).parents[1] / "defaults.toml"
+
 
 def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
     """The settings in force: what ships is changed by `file`, and that by the environment. Raises `ConfigError`."""
     source = Source.of(file)
-    ships = tomllib.loads(files("reynard").joinpath("defaults.toml").read_text("utf-8"))
+    ships = tomllib.loads(SHIPPED.read_text("utf-8"))
     providers = rows.providers(source.table, ships)
     table = rows.completed(source.table, ships, providers)
     variables = dict(overrides.variables(environment))

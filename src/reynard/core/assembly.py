@@ -200,7 +200,7 @@ class Assembly:
 
 def says_nothing(completion: Completion) -> bool:
     """Whether no choice holds anything at all. An answer cut by its token limit is an answer, even an empty one."""
-    return not any(_says_something(choice) for choice in completion.choices)
+    return not any(map(_says_something, completion.choices))
 
 
 def _says_something(choice: Choice) -> bool:
@@ -214,16 +214,14 @@ def begins(chunk: Chunk) -> bool:
 
 def holds_anything(message: Answer | Delta) -> bool:
     """Whether there is anything in it that a model produced."""
-    return any(
-        (
-            message.content,
-            message.reasoning_content,
-            message.refusal,
-            message.tool_calls,
-            message.function_call,
-            message.audio,
-            message.images,
-        )
+    return bool(
+        message.content
+        or message.reasoning_content
+        or message.refusal
+        or message.tool_calls
+        or message.function_call
+        or message.audio
+        or message.images
     )
 
 

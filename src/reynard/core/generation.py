@@ -1,11 +1,12 @@
 """The canonical request: whatever form a client used, this is what the rules check and the codecs encode."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
-from reynard.core.messages import Json, Message, Name, ResponseFormat, StreamOptions, Tool
+from reynard.core.messages import Json, Message, Name, ResponseFormat, StreamOptions, TextBlock, Tool
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Messages = Annotated[tuple[Message, ...], Meta(min_length=1)]
@@ -93,12 +94,11 @@ def weight(generation: "Generation") -> int:
 def _weight(content: Any) -> int:
     if content is None or isinstance(content, str):
         return len(content or "")
-    return sum(len(text) for block in content for text in _texts(block))
+    return sum([len(block.text) if isinstance(block, TextBlock) else sum(map(len, _texts(block))) for block in content])
 
 
 def _texts(block: Struct) -> Iterator[str]:
-    for field in block.__struct_fields__:
-        value = getattr(block, field)
+    for value in astuple(block):
         if isinstance(value, str):
             yield value
         elif isinstance(value, Struct):
@@ -107,11 +107,20 @@ def _texts(block: Struct) -> Iterator[str]:
 
 def too_deep(value: Any, room: int = MAX_JSON_DEPTH) -> bool:
     """Whether `value` nests deeper than `room`: what was decoded must also be encodable, further down the stack."""
+    inner: Iterable[Any]
     if isinstance(value, Struct):
-        inner = [getattr(value, field) for field in value.__struct_fields__]
-        return any(too_deep(item, room) for item in inner if type(item) not in FLAT)
-    if isinstance(value, dict):
-        return room == 0 or any(too_deep(item, room - 1) for item in value.values() if type(item) not in FLAT)
-    if isinstance(value, list | tuple):
-        return room == 0 or any(too_deep(item, room - 1) for item in value if type(item) not in FLAT)
+        inner = astuple(value)
+    elif isinstance(value, dict):
+        inner, room = value.values(), room - 1
+    elif isinstance(value, (list, tuple)):
+        inner, room = value, room - 1
+    else:
+        return False
+    if room < 0:
+        return True
+    for item in inner:
+        if type(item) in FLAT:
+            continue
+        if too_deep(item, room):
+            return True
     return False

@@ -51,8 +51,9 @@ def task_id(form: Form, now: float, below: Below) -> str:
     store's index, so that a commit writes one page of it and not one a task.
     """
     seconds = int(now)
-    part = spelled(int((now - seconds) * PARTS), ALPHABET, PART_LENGTH)[::-1]
-    return f"{TASK_PREFIX[form]}{seconds}-{part}{spelled(below(DRAWN), ALPHABET, DRAWN_LENGTH)}"
+    part = int((now - seconds) * PARTS)
+    suffix = spelled(part * DRAWN + below(DRAWN), ALPHABET, PART_LENGTH + DRAWN_LENGTH)
+    return f"{TASK_PREFIX[form]}{seconds}-{suffix[::-1]}"
 
 
 def completion_id(task: str) -> str:

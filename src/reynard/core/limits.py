@@ -45,20 +45,16 @@ class Allowance(Struct, frozen=True, kw_only=True):
 
     def headers(self) -> dict[str, str]:
         """As OpenAI names and writes them (platform.openai.com/docs/guides/rate-limits)."""
-        return {
-            **_headers("requests", self.limit_requests, self.remaining_requests, self.reset_requests_s),
-            **_headers("tokens", self.limit_tokens, self.remaining_tokens, self.reset_tokens_s),
-        }
-
-
-def _headers(what: str, limit: int | None, remaining: int | None, reset_s: float | None) -> dict[str, str]:
-    if limit is None:
-        return {}
-    return {
-        f"x-ratelimit-limit-{what}": str(limit),
-        f"x-ratelimit-remaining-{what}": str(remaining),
-        f"x-ratelimit-reset-{what}": duration(reset_s or 0.0),
-    }
+        headers: dict[str, str] = {}
+        if self.limit_requests is not None:
+            headers["x-ratelimit-limit-requests"] = str(self.limit_requests)
+            headers["x-ratelimit-remaining-requests"] = str(self.remaining_requests)
+            headers["x-ratelimit-reset-requests"] = duration(self.reset_requests_s or 0.0)
+        if self.limit_tokens is not None:
+            headers["x-ratelimit-limit-tokens"] = str(self.limit_tokens)
+            headers["x-ratelimit-remaining-tokens"] = str(self.remaining_tokens)
+            headers["x-ratelimit-reset-tokens"] = duration(self.reset_tokens_s or 0.0)
+        return headers
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,16 @@ from reynard.core.addresses import is_name_open
 from reynard.core.errors import InvalidParam
 from reynard.core.formats import TYPE_OF_FORMAT, Kind, format_of, type_of
 from reynard.core.generation import Generation
-from reynard.core.messages import AudioBlock, Block, FileBlock, FileLinkBlock, ImageBlock, InputAudioBlock, VideoBlock
+from reynard.core.messages import (
+    AudioBlock,
+    Block,
+    FileBlock,
+    FileLinkBlock,
+    ImageBlock,
+    InputAudioBlock,
+    TextBlock,
+    VideoBlock,
+)
 
 Origin = Literal["url", "data", "youtube", "upload"]
 
@@ -96,6 +105,8 @@ def sources(generation: Generation) -> list[MediaSource]:
         if content is None or isinstance(content, str):
             continue
         for position, block in enumerate(content):
+            if isinstance(block, TextBlock):  # as most are
+                continue
             source = _source(block, f"messages[{index}].content[{position}]")  # type: ignore[arg-type]
             if source is not None:
                 found.append(source)

@@ -26,7 +26,7 @@ class Window:
     """What was used in the last 60 seconds, in at most 62 slots, however much it was.
 
     A slot counts until 60 s after the last use in it. So an amount counts for 60 s at least, 61 s at most, and for
-    exactly 60 s where uses are a second or more apart.
+    exactly 60 s where uses are a second or more apart. Whoever asks, or adds, has moved it to that time before.
     """
 
     __slots__ = ("_slots", "used")
@@ -46,7 +46,6 @@ class Window:
 
     def add(self, amount: int, now: float) -> None:
         """`amount` is used now."""
-        self.move(now)
         if not self._slots or now - self._slots[-1].start >= SLOT_S:
             self._slots.append(_Slot(now))
         slot = self._slots[-1]
@@ -113,6 +112,7 @@ class Meter:
         window may have moved on, and the tokens of a long task would count nowhere.
         """
         if real > estimated:
+            self.tokens.move(now)
             self.tokens.add(real - estimated, now)
         else:
             self.tokens.take_back(estimated - real, at)

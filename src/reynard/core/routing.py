@@ -1,8 +1,7 @@
 """In which order the channels of a model are asked."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from reynard.core.channels import Channel
@@ -21,19 +20,10 @@ def order(channels: Sequence[Channel], uniform: Uniform, fitness: Fitness = ALL_
     """Lower priority first; among equals a draw without replacement, each as likely as its weight times its fitness."""
     if len(channels) < 2:
         return list(channels)
-    ranked = sorted(channels, key=_priority)
-    return [channel for _, group in groupby(ranked, key=_priority) for channel in _drawn(group, uniform, fitness)]
 
-
-def _priority(channel: Channel) -> int:
-    return channel.priority
-
-
-def _drawn(group: Iterable[Channel], uniform: Uniform, fitness: Fitness) -> list[Channel]:
-    """Weighted sampling by exponential keys (Efraimidis and Spirakis, 2006): u^(1/w), largest first."""
-
-    def key(channel: Channel) -> float:
+    def place(channel: Channel) -> tuple[int, float]:
+        """Weighted sampling by exponential keys (Efraimidis and Spirakis, 2006): u^(1/w), largest first."""
         worth: float = channel.weight * fitness.get(channel.name, 1.0)
-        return math.pow(uniform(), 1.0 / worth)
+        return channel.priority, -math.pow(uniform(), 1.0 / worth)
 
-    return sorted(group, key=key, reverse=True)
+    return sorted(channels, key=place)

@@ -45,8 +45,8 @@ class Terms(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What stands between the caller and the gateway beside the generation.
 
     `fallback_models`: asked in turn when no channel of the task's own model answers. `callback_url`: who is told of the
-    end. `prices`: of the models that may answer, as they were when the task was taken; none where all are free. `left`:
-    the caller of a call in place went away, so nobody was answered.
+    end. `prices`: of the models that may answer and are not free, as they were when the task was taken. `left`: the
+    caller of a call in place went away, so nobody was answered.
     """
 
     fallback_models: tuple[str, ...] = ()

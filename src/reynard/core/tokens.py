@@ -43,18 +43,22 @@ def of_texts(texts: Iterable[str | None]) -> int:
 def of_prompt(generation: Generation, rules: MediaTokens) -> int:
     """Tokens of a request. Never raises, and no media is decoded but for its first bytes."""
     framed = len(generation.messages) + len(generation.tools or ()) + len(generation.functions or ())
-    blocks: list[Any] = []
-    size = 0
+    texts: list[str | None] = [*_offered(generation)]
+    media = 0
     for message in generation.messages:
         content = message.content
         if isinstance(content, str):
-            size += _size(content)
+            texts.append(content)
         elif content is not None:
-            blocks += content
-        size += sum(map(_size, _beside_content(message)))
-    media = sum([count(piece, rules) for block in blocks if (piece := _piece(block)) is not None])
-    size += sum(map(_size, _written(blocks))) + sum(map(_size, _offered(generation)))
-    return FRAME * framed + media + _tokens(size)
+            for block in content:
+                if isinstance(block, TextBlock):
+                    texts.append(block.text)
+                elif isinstance(block, RefusalBlock):
+                    texts.append(block.refusal)
+                elif (piece := _piece(block)) is not None:
+                    media += count(piece, rules)
+        texts += _beside_content(message)
+    return FRAME * framed + media + of_texts(texts)
 
 
 def of_answer(completion: Completion, rules: MediaTokens) -> int:
@@ -77,14 +81,6 @@ def _beside_content(message: Message) -> Iterable[str | None]:
     if isinstance(message, AssistantMessage):
         return (message.name, *_turn(message))
     return () if message.name is None else (message.name,)
-
-
-def _written(blocks: list[Any]) -> Iterator[str | None]:
-    for block in blocks:
-        if isinstance(block, TextBlock):
-            yield block.text
-        elif isinstance(block, RefusalBlock):
-            yield block.refusal
 
 
 def _offered(generation: Generation) -> Iterator[str | None]:

@@ -3,20 +3,19 @@
 What is taken here for a task is given back with its end, or when it comes to nothing before it is stored.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from reynard.core import ids
-from reynard.core.catalogue import FREE, Price
+from reynard.core import file_ids, ids
+from reynard.core.catalogue import FREE, Catalogue, Model
 from reynard.core.errors import ModelNotSupported, PermissionDenied
 from reynard.core.forms import Options, Submission
 from reynard.core.generation import Generation
 from reynard.core.keys import Key
 from reynard.core.limits import Allowance, Limits
 from reynard.core.pricing import estimate, reservation
-from reynard.core.task import NO_TERMS, Task, Terms
+from reynard.core.task import Task, Terms
 from reynard.engine.files import Files
 from reynard.engine.holds import Holds
 from reynard.engine.routes import Routes
@@ -72,29 +71,31 @@ class Admission:
         """Counts the tasks that were there before this process."""
         await self._limiter.restore(await self._store.unfinished())
 
-    async def admit(self, submission: Submission, caller: Key) -> Admitted:
+    def admit(self, submission: Submission, caller: Key) -> Awaitable[Admitted]:
         """A request that is going to be stored, by `store`. Raises what it deserves: see `Routes.admitted`,
         `PermissionDenied`, `RateLimited`, `InsufficientCredits`, `InvalidParam`.
         """
-        return await self._admitted(submission, caller, self._holds.check)
+        return self._admitted(submission, caller, self._holds.check)
 
-    async def admit_in_place(self, submission: Submission, caller: Key) -> Admitted:
+    def admit_in_place(self, submission: Submission, caller: Key) -> Awaitable[Admitted]:
         """As `admit`, a request that is stored with its end: until then its credits are held here."""
-        return await self._admitted(submission, caller, self._holds.take)
+        return self._admitted(submission, caller, self._holds.take)
 
     async def _admitted(self, submission: Submission, caller: Key, hold: Callable[[Task], Awaitable[None]]) -> Admitted:
         """`hold`: what is done about the credits of a task that may cost some."""
-        named = await self._files.addressed(submission.generation, caller)
+        generation = submission.generation
+        named = file_ids.named(generation)
+        if named:
+            generation = await self._files.addressed(generation, named, caller)
         options, routes = submission.options, self._routes()
         if options.callback_url is not None:
             self._webhooks.check_url(options.callback_url, "callback_url")
-        self._check_access(named.model, options, caller)
-        models = routes.fallbacks(named.model, options.fallback_models, caller)
-        if models != options.fallback_models:
-            options = replace(options, fallback_models=models)
-        generation = routes.admitted(named, submission.form, models)
-        tokens, credits_ = self._most(generation, options, caller)
-        task = self._task(submission, generation, options, caller, credits_)
+        model = _permitted(routes.catalogue, generation.model, options, caller)
+        stand_ins = routes.fallbacks(model, options.fallback_models, caller)
+        generation = routes.admitted(generation, submission.form, stand_ins)
+        models = [model, *map(routes.catalogue.find, stand_ins)]
+        tokens, credits_ = _most(generation, models, caller)
+        task = self._task(submission, generation, _terms(models, options, caller), caller, credits_)
         allowance = await self._limiter.take(caller.id, caller.limits, tokens)
         try:
             if caller.limited and credits_:
@@ -136,49 +137,8 @@ class Admission:
             await self._limiter.correct(task.key_id, taken.limits, taken.tokens, used, taken.at)
         await self._limiter.release(task.key_id)
 
-    def _check_access(self, model: str, options: Options, caller: Key) -> None:
-        catalogue = self._routes().catalogue
-        catalogue.find(model)
-        if not caller.may_use(model):
-            raise PermissionDenied(f"This key may not use the model `{model}`.", param="model")
-        for place, fallback in enumerate(options.fallback_models):
-            param = f"fallback_models[{place}]"
-            if catalogue.get(fallback) is None:
-                raise ModelNotSupported(f"The model `{fallback}` of `{param}` is not supported.", param=param)
-            if not caller.may_use(fallback):
-                raise PermissionDenied(f"This key may not use the model `{fallback}` of `{param}`.", param=param)
-
-    def _most(self, generation: Generation, options: Options, caller: Key) -> tuple[int, int]:
-        """The most that the request is expected to use, in tokens and in micro-credits, whichever model answers."""
-        catalogue = self._routes().catalogue
-        tokens = credits_ = 0
-        for name in (generation.model, *options.fallback_models):
-            model = catalogue.find(name)
-            if model.price == FREE and caller.limits.tpm is None:
-                continue
-            expected = estimate(generation, model)
-            tokens = max(tokens, expected.tokens)
-            credits_ = max(credits_, reservation(expected, model.price))
-        return tokens, credits_
-
-    def _prices(self, names: tuple[str, ...]) -> tuple[tuple[str, Price], ...]:
-        """Those that the task is billed by, whatever becomes of the catalogue meanwhile."""
-        catalogue = self._routes().catalogue
-        prices = tuple([(name, catalogue.find(name).price) for name in names])
-        for _, price in prices:
-            if price != FREE:
-                return prices
-        return ()
-
-    def _task(
-        self, submission: Submission, generation: Generation, options: Options, caller: Key, reserved: int
-    ) -> Task:
-        now = self._clock.now()
-        callback_url = options.callback_url or caller.callback_url
-        prices = self._prices((generation.model, *options.fallback_models))
-        terms = NO_TERMS
-        if options.fallback_models or prices or callback_url is not None:
-            terms = Terms(fallback_models=options.fallback_models, callback_url=callback_url, prices=prices)
+    def _task(self, submission: Submission, generation: Generation, terms: Terms, caller: Key, reserved: int) -> Task:
+        now, timeout_s = self._clock.now(), submission.options.timeout_s
         return Task(
             id=ids.task_id(submission.form, now, self._chance.below),
             key_id=caller.id,
@@ -187,7 +147,43 @@ class Admission:
             sync=submission.sync,
             stream=generation.stream,
             created=now,
-            deadline=None if options.timeout_s is None else now + options.timeout_s,
+            deadline=None if timeout_s is None else now + timeout_s,
             terms=terms,
             reserved=reserved,
         )
+
+
+def _permitted(catalogue: Catalogue, name: str, options: Options, caller: Key) -> Model:
+    """The model that is asked for. Raises `ModelNotSupported`, `PermissionDenied`, for those named in its place too."""
+    model = catalogue.find(name)
+    if not caller.may_use(name):
+        raise PermissionDenied(f"This key may not use the model `{name}`.", param="model")
+    for place, fallback in enumerate(options.fallback_models):
+        param = f"fallback_models[{place}]"
+        if catalogue.get(fallback) is None:
+            raise ModelNotSupported(f"The model `{fallback}` of `{param}` is not supported.", param=param)
+        if not caller.may_use(fallback):
+            raise PermissionDenied(f"This key may not use the model `{fallback}` of `{param}`.", param=param)
+    return model
+
+
+def _most(generation: Generation, models: Iterable[Model], caller: Key) -> tuple[int, int]:
+    """The most that the request is expected to use, in tokens and in micro-credits, whichever of `models` answers."""
+    tokens = credits_ = 0
+    for model in models:
+        if model.price == FREE and caller.limits.tpm is None:
+            continue
+        expected = estimate(generation, model)
+        tokens = max(tokens, expected.tokens)
+        credits_ = max(credits_, reservation(expected, model.price))
+    return tokens, credits_
+
+
+def _terms(models: Sequence[Model], options: Options, caller: Key) -> Terms:
+    """`models`: the one that is asked for, and those that may stand in for it. The task is billed by their prices,
+    whatever becomes of the catalogue meanwhile."""
+    return Terms(
+        fallback_models=tuple([model.id for model in models[1:]]),
+        callback_url=options.callback_url or caller.callback_url,
+        prices=tuple([(model.id, model.price) for model in models if model.price != FREE]),
+    )

@@ -25,8 +25,15 @@ async def complete(request: WireRequest, route: Route, identity: Identity, call:
     """The whole answer in one body. Raises `GenerationError`."""
     channel = route.channel
     try:
-        async with asyncio.timeout(min(channel.answer_timeout_s, channel.total_timeout_s)):
-            body = await _whole(request, route, call)
+        async with (
+            asyncio.timeout(min(channel.answer_timeout_s, channel.total_timeout_s)),
+            route.transport.send(request) as response,
+        ):
+            call.status = response.status
+            call.answering = response.status == OK
+            if call.answering:
+                call.begin()
+            body = await _body(response, route)
     except TimeoutError:
         raise _silent() from None
     except (ConnectFailed, ConnectionBroken) as error:
@@ -34,15 +41,6 @@ async def complete(request: WireRequest, route: Route, identity: Identity, call:
     completion = route.codec.decode(body)
     completion.id, completion.created, completion.model = identity.id, identity.created, identity.model
     return with_content(completion)
-
-
-async def _whole(request: WireRequest, route: Route, call: Call) -> bytes:
-    async with route.transport.send(request) as response:
-        call.status = response.status
-        call.answering = response.status == OK
-        if call.answering:
-            call.begin()
-        return await _body(response, route)
 
 
 async def stream(request: WireRequest, route: Route, identity: Identity, call: Call, handover: Handover) -> Completion:

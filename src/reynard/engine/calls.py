@@ -250,7 +250,7 @@ class Calls:
         Raises `StoreUnavailable`.
         """
         run.job = None
-        loop = asyncio.get_running_loop()
+        loop = run.ended.get_loop()
         kept: asyncio.Future[bool] = loop.create_future()
         patience = loop.call_later(KEEP_S, _answered, kept, False)
         keeping = self._jobs.start(self._keep_end(run, self._after(run.task, event), result, keep, kept))

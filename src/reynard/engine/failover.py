@@ -59,12 +59,13 @@ class Failover:
         self, routes: Routes, work: Work, request: Generation, sink: Sink | None, failures: list[GenerationError]
     ) -> Walk:
         model = routes.catalogue.get(request.model) or Model(id=request.model)
-        now = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
         return Walk(
             work,
             request,
-            routes.ordered(request, self._chance.uniform, now),
+            routes.ordered(request, self._chance.uniform, now()),
             sink,
+            now=now,
             gather=partial(self._media.begin, request, model, work.key_id),
             clock=self._clock,
             chance=self._chance,

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
@@ -271,11 +271,11 @@ class Files:
                 "over, upload it again.",
             ) from error
 
-    async def addressed(self, generation: Generation, caller: Key) -> Generation:
-        """`generation` with files by address where it has ids. Raises `InvalidParam` for what is not the caller's."""
-        named = file_ids.named(generation)
-        if not named:
-            return generation
+    async def addressed(self, generation: Generation, named: Mapping[str, str], caller: Key) -> Generation:
+        """`generation` with files by address where it has ids: those `named` in it, as `file_ids.named` finds them.
+
+        Raises `InvalidParam` for what is not the caller's.
+        """
         urls: dict[str, str] = {}
         for file_id, param in named.items():
             try:

@@ -17,15 +17,14 @@ class Call:
     took to its first chunk.
     """
 
-    __slots__ = ("_health", "_loop", "answering", "began", "era", "first_s", "key", "model", "status")
+    __slots__ = ("_health", "answering", "began", "era", "first_s", "key", "model", "status")
 
-    def __init__(self, key: int, era: int, model: str = "", health: "Health | None" = None) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, key: int, era: int, began: float, model: str = "", health: "Health | None" = None) -> None:
         self._health = health
         self.key = key
         self.model = model
         self.era = era
-        self.began = self._loop.time()
+        self.began = began
         self.first_s: float | None = None
         self.answering = False
         self.status: int | None = None
@@ -33,7 +32,7 @@ class Call:
     def show(self) -> None:
         """A chunk came."""
         if self.first_s is None:
-            self.first_s = self._loop.time() - self.began
+            self.first_s = asyncio.get_running_loop().time() - self.began
             self.begin()
 
     def begin(self) -> None:
@@ -95,7 +94,7 @@ class Health:
         if self._starts is not None:
             self._starts.add(now)
         self._calls += 1
-        return Call(self._keys.pick(now, model), self._circuit.era, model, self)
+        return Call(self._keys.pick(now, model), self._circuit.era, now, model, self)
 
     def answered(self, call: Call) -> None:
         """It begins to be answered: if it was the probe, the circuit closes, and what becomes of it counts anew."""

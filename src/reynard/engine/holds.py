@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from reynard.core.errors import InsufficientCredits, StoreUnavailable
-from reynard.core.ledger import insufficient
+from reynard.core.ledger import Account, insufficient
 from reynard.core.task import Task
 from reynard.ports.store import Store
 
@@ -62,7 +62,7 @@ class Holds:
 
     async def check(self, task: Task) -> None:
         """Refuses at once what cannot be paid for, whatever is on its way. Raises `InsufficientCredits`."""
-        left = await self._left(task)
+        left = self._left(task.key_id, await self._store.account(task.key_id))
         if left < task.reserved:
             raise insufficient(task.reserved, left)
 
@@ -70,7 +70,7 @@ class Holds:
         """Holds it beside the store. Raises `InsufficientCredits`, `StoreUnavailable`."""
         until = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
-            left = await self._left(task)
+            left = self._left(task.key_id, await self._store.account(task.key_id))
             key = self._of(task.key_id)
             if left - key.moving >= task.reserved:
                 key.beside.add(task)
@@ -129,11 +129,10 @@ class Holds:
             key = self._keys[key_id] = _Key()
         return key
 
-    async def _left(self, task: Task) -> int:
+    def _left(self, key_id: str, account: Account) -> int:
         """The balance without what is held beside it."""
-        balance = (await self._store.account(task.key_id)).balance
-        key = self._keys.get(task.key_id)
-        return balance if key is None else balance - key.beside.sum
+        key = self._keys.get(key_id)
+        return account.balance if key is None else account.balance - key.beside.sum
 
     async def _moved(self, key_id: str, until: float) -> None:
         """Waits until something that is on its way has come there. Raises `StoreUnavailable`."""

@@ -1,7 +1,5 @@
 """One attempt of a walk, and what is told of it afterwards."""
 
-import asyncio
-
 from reynard.core.chat import Completion
 from reynard.core.errors import GenerationError, TaskErrorCode
 from reynard.core.task import Attempt, Outcome
@@ -33,12 +31,11 @@ class Lane:
             return None
         return self.failure.code if isinstance(self.failure, GenerationError) else "upstream_error"
 
-    def tell_health(self, outcome: Outcome) -> None:
-        """What the channel is to know of it."""
+    def tell_health(self, outcome: Outcome, now: float) -> None:
+        """What the channel is to know of it. `now`: the event loop's time."""
         health, call = self.route.health, self.call
         if call is None:
             return
-        now = asyncio.get_running_loop().time()
         if self.completion is not None:
             usage = self.completion.usage
             health.succeeded(call, 0 if usage is None else usage.total_tokens, now)

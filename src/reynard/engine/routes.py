@@ -124,19 +124,19 @@ class Routes:
                 param="model",
             )
         check(generation, model, form)
-        refused = [route.codec.unsupported(generation, route.channel) for route in routes]
-        if None not in refused:
-            raise UnsupportedOptions(
-                f"The provider of the model `{model.id}` has no parameter `{refused[0]}`. Remove it.", param=refused[0]
-            )
-        return with_defaults(generation, model, form)
+        for route in routes:
+            if route.codec.unsupported(generation, route.channel) is None:
+                return with_defaults(generation, model, form)
+        refused = routes[0].codec.unsupported(generation, routes[0].channel)
+        raise UnsupportedOptions(
+            f"The provider of the model `{model.id}` has no parameter `{refused}`. Remove it.", param=refused
+        )
 
-    def fallbacks(self, model_id: str, asked: Sequence[str], key: Key) -> tuple[str, ...]:
-        """The models that may stand in for `model_id`: those that the caller names, then those of the catalogue that
-        `key` may use."""
-        model = self.catalogue.get(model_id)
-        if model is None or not model.fallbacks:
-            return tuple(asked)
+    def fallbacks(self, model: Model, asked: tuple[str, ...], key: Key) -> tuple[str, ...]:
+        """The models that may stand in for `model`: those that the caller names, then those of the catalogue that `key`
+        may use."""
+        if not model.fallbacks:
+            return asked
         more = (name for name in model.fallbacks if self.catalogue.get(name) is not None and key.may_use(name))
         return tuple(dict.fromkeys((*asked, *more)))
 

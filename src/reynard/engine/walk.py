@@ -48,7 +48,8 @@ Again = Literal["now", "later", "never"]
 
 
 class Walk:
-    """`generation` is the work's own, or as another model takes it. `failures` is added to."""
+    """`generation` is the work's own, or as another model takes it. `failures` is added to. `now`: the event loop's
+    time."""
 
     __slots__ = (
         "_broken",
@@ -78,6 +79,7 @@ class Walk:
         routes: list[Route],
         sink: Sink | None,
         *,
+        now: Callable[[], float],
         gather: Callable[[], Gathered],
         clock: Clock,
         chance: Chance,
@@ -103,7 +105,7 @@ class Walk:
         self._delivered = Delivered() if sink is not None and len(routes) > 1 else None
         self._broken: GenerationError | None = None  # why a stream that was read broke off
         self._failed: dict[str, int] = {}  # how often, by the channel's name
-        self._now = asyncio.get_running_loop().time
+        self._now = now
 
     async def completion(self, patience_s: float) -> Completion | None:
         """The whole answer, or None when every channel failed in a way in which another may do better.
@@ -259,7 +261,7 @@ class Walk:
             lane.failure = failure.with_traceback(None)  # its frames hold the request, and the lane
         finally:
             media.rest()
-            lane.tell_health(outcome)
+            lane.tell_health(outcome, self._now())
             if lane.was_tried:
                 made = lane.attempt(outcome, self._identity.model, started, self._clock.now())
                 journal.add(made)

@@ -4,12 +4,10 @@ import asyncio
 import logging
 import math
 from collections import deque
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 import httptools
-import uvicorn
-from uvicorn.server import ServerState
 
 from reynard.http.asgi import PRESENCE, ASGIApp, RawHeaders, Scope
 from reynard.http.door import Door
@@ -44,36 +42,36 @@ class HeadTooLarge(Exception):
     """Ends the parsing."""
 
 
+class ServerState:
+    """What the connections of a server have in common."""
+
+    def __init__(self, app: ASGIApp, door: Door, shared: bytes) -> None:
+        self.app = app
+        self.door = door
+        self.shared = shared  # of `sharing.raw_headers`
+        self.headers: RawHeaders = []  # of every answer of the application
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()  # of the requests that are being answered
+
+
 class Connection(asyncio.Protocol):
     """Bounds what is no body: headers, trailers, and the wait for them, for a body to begin and for the next request.
 
     Every error is JSON, on every path. Why it is not uvicorn's: docs/decisions/0021.
     """
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        door: Door,
-        shared: bytes,
-    ) -> None:
-        self._app: ASGIApp = config.loaded_app
-        self._state = server_state
-        self._loop = _loop or asyncio.get_running_loop()
-        self._door = door
-        self._shared = shared
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self._loop = asyncio.get_running_loop()
 
     # What the event loop tells.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request must come soon."""
-        if not self._door.lets_in(transport, len(self._state.connections)):
-            self._door.refuse(transport)
+        if not self._state.door.lets_in(transport, len(self._state.connections)):
+            self._state.door.refuse(transport)
             return
-        self._state.connections.add(self)  # type: ignore[arg-type]
+        self._state.connections.add(self)
         self._line = Line(transport)
         self._parser = _parser(self)
         self._current: Exchange | None = None  # the one that is answered
@@ -205,7 +203,7 @@ class Connection(asyncio.Protocol):
         if self._latest is not None:
             self._latest.end()
 
-    # What `uvicorn.Server` tells.
+    # What the server tells.
 
     def shutdown(self) -> None:
         """Whoever is answered is the last."""
@@ -245,7 +243,7 @@ class Connection(asyncio.Protocol):
             method,
             self._headers,
             self._line,
-            self._state.default_headers,
+            self._state.headers,
             version=version,
             keep_alive=version != "1.0" and parser.should_keep_alive(),
             over=self._answered,
@@ -267,7 +265,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, exchange: Exchange, scope: Scope) -> None:
         self._current = exchange
-        task = self._loop.create_task(exchange.run(self._app, scope))
+        task = self._loop.create_task(exchange.run(self._state.app, scope))
         task.add_done_callback(self._state.tasks.discard)
         self._state.tasks.add(task)
 
@@ -357,7 +355,7 @@ class Connection(asyncio.Protocol):
     def _say(self, status: bytes, body: bytes) -> None:
         if self._line.is_closing:
             return
-        self._line.transport.write(refusal(status, body, self._shared))
+        self._line.transport.write(refusal(status, body, self._state.shared))
         self._line.leave()
         if self._current is not None:
             self._current.lose()

@@ -1,7 +1,7 @@
 """The API described: for programs, for people, and for models."""
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from reynard.http.answers import Answer
 from reynard.http.request import Request
 
+PAGES: Final = Path(__file__).with_name("pages")
 POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -40,4 +41,4 @@ def _openapi() -> bytes:
 
 @cache
 def _page(name: str) -> bytes:
-    return files(__package__).joinpath("pages", name).read_bytes()
+    return (PAGES / name).read_bytes()

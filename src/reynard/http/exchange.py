@@ -20,12 +20,10 @@ OLD: Final = "1.0"
 BODILESS: Final = (204, 304)
 
 
-def _status_line(status: int) -> bytes:
-    known = status in set(http.HTTPStatus)
-    return f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase if known else ''}\r\n".encode()
-
-
-STATUS_LINES: Final = {status: _status_line(status) for status in range(200, 600)}
+PHRASES: Final = {status.value: status.phrase for status in http.HTTPStatus}
+STATUS_LINES: Final = {
+    status: f"HTTP/1.1 {status} {PHRASES.get(status, '')}\r\n".encode() for status in range(200, 600)
+}
 
 
 class Exchange:

@@ -14,7 +14,6 @@ from reynard.engine.files import Offered, too_large
 from reynard.http.answers import Answer
 from reynard.http.base64_upload import Base64Upload, Name
 from reynard.http.bodies import Incoming
-from reynard.http.multipart import MultipartUpload
 from reynard.http.presence import WhilePresent
 from reynard.http.request import Request
 from reynard.http.requests import announced_bytes, caller_of, check_json, check_plain, json_body
@@ -62,6 +61,8 @@ _url_forms = msgspec.json.Decoder(UrlForm)
 
 async def upload_stream(request: Request) -> Answer:
     """A multipart form."""
+    from reynard.http.multipart import MultipartUpload  # here: its parser is some per cent of a start
+
     caller = await caller_of(request)
     form = MultipartUpload(request.header(b"content-type", ""))
     return await _taken(request, form, caller, request.services.engine.files.limits.max_bytes + OVERHEAD_BYTES)

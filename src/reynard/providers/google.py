@@ -1,7 +1,8 @@
 """Google accounts: a service account's key, or what the machine itself is (application-default credentials), exchanged
 for tokens of an hour (https://cloud.google.com/docs/authentication).
 
-The exchange is google-auth's (extra `vertex`), which blocks: it runs in a thread, and is imported when it is needed.
+The exchange is google-auth's (extra `vertex`), which blocks: it runs in a thread. It is imported when it is needed, as
+is its way to HTTP.
 """
 
 import asyncio
@@ -11,11 +12,7 @@ import importlib.util
 import json
 import logging
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -28,10 +25,8 @@ log = logging.getLogger(__name__)
 SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 MARGIN_S: Final = 225.0  # google-auth's own: from here on a token is good, and time for the next one
 WAIT_S: Final = 20.0
-CALL_S: Final = 10.0
 AGAIN_S: Final = 2.0  # how long anyone waits for a try that follows a failure
 MOST_REST_S: Final = 60.0
-MOST_BYTES: Final = 64_000
 NEEDED: Final = ("client_email", "private_key", "token_uri")
 Result = TypeVar("Result")
 
@@ -106,6 +101,8 @@ class GoogleAuth:
 
     def _exchange(self) -> Token:
         """A new token. In a thread; raises `ConnectFailed` alone, and logs what an operator needs to know."""
+        from reynard.providers.google_http import request
+
         try:
             if self._credentials is None:
                 self._credentials = _credentials(self._account)
@@ -150,6 +147,8 @@ def _credentials(account: str | None) -> Any:
     import google.auth
     from google.oauth2 import service_account
 
+    from reynard.providers.google_http import request
+
     if account is None:
         way: Any = request
         return google.auth.default(scopes=SCOPES, request=way)[0]
@@ -184,58 +183,3 @@ def _apart(work: Callable[[], Result]) -> "asyncio.Future[Result]":
 
     threading.Thread(target=run, name="google-token", daemon=True).start()
     return asyncio.wrap_future(done)
-
-
-class Answer(Struct, frozen=True):
-    """What google-auth wants of an answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """An account's key goes to nobody but the address in its file."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """None: the redirect is the answer."""
-
-
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
-
-
-def request(
-    url: str,
-    method: str = "GET",
-    body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-    **_: Any,
-) -> Answer:
-    """google-auth's way to HTTP (`google.auth.transport.Request`), over urllib: one call, bounded in time and size.
-
-    Raises google-auth's `TransportError`.
-    """
-    from google.auth.exceptions import TransportError
-
-    ends = time.monotonic() + CALL_S
-    try:
-        asked = urllib.request.Request(url, data=body, headers=dict(headers or {}), method=method)  # noqa: S310
-        try:
-            answer = _opener.open(asked, timeout=min(timeout or CALL_S, CALL_S))
-        except urllib.error.HTTPError as refusal:
-            answer = refusal
-        with answer:
-            return Answer(answer.status, dict(answer.headers.items()), _read(answer, ends))
-    except (OSError, ValueError, HTTPException) as error:
-        raise TransportError(type(error).__name__) from None  # type: ignore[no-untyped-call]
-
-
-def _read(answer: Any, ends: float) -> bytes:
-    """The body, unless it is too long or takes too long."""
-    found = b""
-    while part := answer.read1(MOST_BYTES):
-        found += part
-        if len(found) > MOST_BYTES or time.monotonic() > ends:
-            raise ValueError("an answer without end")
-    return found

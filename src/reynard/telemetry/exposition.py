@@ -48,20 +48,21 @@ class Counter:
 
     def add(self, values: Values = (), amount: float = 1) -> None:
         """Adds to the series of these labels."""
-        sums = self._sums
-        if values in sums:
-            sums[values] += amount
-        elif len(sums) < self._most:
-            sums[values] = amount
-        else:
-            rest = (OTHER,) * len(self.labels)
-            sums[rest] = sums.get(rest, 0) + amount
+        try:
+            self._sums[values] += amount
+        except KeyError:
+            self._begin(values, amount)
 
     def lines(self) -> Iterator[str]:
         """See `Family`."""
         yield from _head(self.name, self._help, "counter")
         for values, total in self._sums.items():
             yield _sample(self.name, _pairs(self.labels, values), total / self._per if self._per > 1 else total)
+
+    def _begin(self, values: Values, amount: float) -> None:
+        if len(self._sums) >= self._most:
+            values = (OTHER,) * len(self.labels)
+        self._sums[values] = self._sums.get(values, 0) + amount
 
 
 class _Series:

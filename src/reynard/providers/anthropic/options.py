@@ -94,7 +94,7 @@ def unsupported(generation: Generation, channel: Channel) -> str | None:
 def said(generation: Generation, field: str) -> Any:
     """The value of a parameter; None if it asks for nothing."""
     value = getattr(generation, field, None)
-    return None if value in NEUTRAL.get(field, ()) else value
+    return None if value is None or value in NEUTRAL.get(field, ()) else value
 
 
 def options(generation: Generation, planned: Plan) -> Json:

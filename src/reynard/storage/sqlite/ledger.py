@@ -1,7 +1,6 @@
 """The money of the SQLite store: entries, and accounts, which are what the entries come to."""
 
 import sqlite3
-from collections.abc import Iterable
 
 from reynard.core.ledger import Account, Entry, insufficient
 from reynard.core.task import Task
@@ -13,19 +12,12 @@ class LedgerRows(Rows):
 
     async def post(self, entry: Entry) -> None:
         """See the port."""
-        await self._writer.run(lambda connection: self._post(connection, (entry,)))
+        await self._writer.run(lambda _: self._tally.move((entry,)))
 
     async def account(self, key_id: str) -> Account:
         """See the port."""
         row = self._one("account", (key_id,))
         return Account() if row is None else Account(*row)
-
-    def _post(self, connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
-        """Adds entries, in the transaction that is open."""
-        for entry in entries:
-            row = (entry.key_id, entry.task_id, entry.kind, entry.amount, entry.cost, entry.at, entry.note)
-            connection.execute(self._sql["post_entry"], row)
-            self._tally.move(entry)
 
     def _check_funds(self, connection: sqlite3.Connection, task: Task, spared: int) -> None:
         """Raises `InsufficientCredits` if the balance, but for what is `spared`, does not cover the reservation."""

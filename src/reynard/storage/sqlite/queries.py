@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from importlib.resources import files
+from pathlib import Path
 
 _NAMED = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -29,4 +29,4 @@ def statements(resource: str) -> Iterator[str]:
 
 def read(resource: str) -> str:
     """The text of a file beside this module."""
-    return files(__package__).joinpath(resource).read_text("utf-8")
+    return (Path(__file__).parent / resource).read_text("utf-8")

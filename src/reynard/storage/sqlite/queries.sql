@@ -113,6 +113,13 @@ INSERT OR REPLACE INTO idempotency (key_id, name, fingerprint, task_id, created)
 -- name: post_entry
 INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note, tallied) VALUES (?, ?, ?, ?, ?, ?, ?, 1);
 
+-- name: post_entries
+INSERT INTO ledger (key_id, task_id, kind, amount, cost, at, note, tallied)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1), (?, ?, ?, ?, ?, ?, ?, 1),
+       (?, ?, ?, ?, ?, ?, ?, 1), (?, ?, ?, ?, ?, ?, ?, 1),
+       (?, ?, ?, ?, ?, ?, ?, 1), (?, ?, ?, ?, ?, ?, ?, 1),
+       (?, ?, ?, ?, ?, ?, ?, 1), (?, ?, ?, ?, ?, ?, ?, 1);
+
 -- name: move_account
 INSERT INTO accounts (key_id, balance, reserved, used) VALUES (?, ?, ?, ?)
 ON CONFLICT (key_id) DO UPDATE

@@ -1,15 +1,19 @@
-"""What the operations of one transaction add to accounts and to usage: it is written once, before the commit."""
+"""What the operations of one transaction add to the ledger, to accounts and to usage: it is written once, before the
+commit."""
 
 import datetime
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from reynard.core.ledger import Entry
 from reynard.core.task import Status, Task
 
 DAY_S: Final = 86_400
+TOGETHER: Final = 8
+"""Entries that `post_entries` takes; more of them in one statement win little."""
 FIRST_DAY: Final = datetime.date(1970, 1, 1).toordinal()
 
 
@@ -18,21 +22,25 @@ class Tally:
 
     def __init__(self, sql: Mapping[str, str]) -> None:
         self._sql = sql
+        self._entries: list[tuple[object, ...]] = []  # in the columns' order
         self._accounts: dict[str, list[int]] = {}  # balance, reserved, used
-        self._usage: dict[tuple[str, str, str], list[int]] = {}  # in the columns' order
+        self._usage: dict[tuple[str, str, str], list[int]] = {}  # the same
         self.additions = 0
 
-    def move(self, entry: Entry) -> None:
-        """An entry that is new in the ledger."""
-        reserved = 0 if entry.kind == "grant" else -entry.amount - entry.cost
-        self.additions += 1
-        sums = self._accounts.get(entry.key_id)
-        if sums is None:
-            self._accounts[entry.key_id] = [entry.amount, reserved, entry.cost]
-            return
-        sums[0] += entry.amount
-        sums[1] += reserved
-        sums[2] += entry.cost
+    def move(self, entries: Iterable[Entry]) -> None:
+        """Entries of the ledger. One that is there already is told of when they are written."""
+        for entry in entries:
+            row = (entry.key_id, entry.task_id, entry.kind, entry.amount, entry.cost, entry.at, entry.note)
+            self._entries.append(row)
+            self.additions += 1
+            reserved = 0 if entry.kind == "grant" else -entry.amount - entry.cost
+            sums = self._accounts.get(entry.key_id)
+            if sums is None:
+                self._accounts[entry.key_id] = [entry.amount, reserved, entry.cost]
+                continue
+            sums[0] += entry.amount
+            sums[1] += reserved
+            sums[2] += entry.cost
 
     def end(self, task: Task) -> None:
         """A task that has ended, to the usage of its day."""
@@ -56,14 +64,23 @@ class Tally:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """All of it, in the transaction that is open."""
+        self._write_entries(connection)
         for key_id, sums in self._accounts.items():
             connection.execute(self._sql["move_account"], (key_id, *sums))
         for of, sums in self._usage.items():
             connection.execute(self._sql["add_usage"], (*of, *sums))
         self.clear()
 
+    def _write_entries(self, connection: sqlite3.Connection) -> None:
+        entries = self._entries
+        alone = len(entries) - len(entries) % TOGETHER
+        for first in range(0, alone, TOGETHER):
+            connection.execute(self._sql["post_entries"], tuple(chain(*entries[first : first + TOGETHER])))
+        connection.executemany(self._sql["post_entry"], entries[alone:])
+
     def clear(self) -> None:
         """Forgets it: the transaction came to nothing."""
+        self._entries.clear()
         self._accounts.clear()
         self._usage.clear()
 

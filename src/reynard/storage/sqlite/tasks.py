@@ -63,7 +63,7 @@ class TaskRows(LedgerRows):
             if repeat is not None:
                 self._known_by(connection, repeat, task)
             connection.execute(self._sql["insert_task"], row)
-            self._post(connection, at_start(task))
+            self._tally.move(at_start(task))
             if task.is_ended:
                 self._end(connection, task)
 
@@ -93,7 +93,7 @@ class TaskRows(LedgerRows):
 
     def _end(self, connection: sqlite3.Connection, task: Task) -> None:
         """What comes with an end, in the transaction that is open. The version was ours: it comes once."""
-        self._post(connection, at_end(task))
+        self._tally.move(at_end(task))
         self._tally.end(task)
         delivery = delivery_of(task)
         if delivery is not None:

@@ -12,6 +12,8 @@ from threading import Thread
 from time import perf_counter
 from typing import Any, Final, NamedTuple, TypeVar
 
+from msgspec import Struct
+
 from reynard.core.errors import StoreUnavailable
 from reynard.ports.telemetry import UNOBSERVED, Observer
 from reynard.storage.sqlite.tally import Tally
@@ -25,7 +27,7 @@ GATHER_S: Final = 0.002
 """From the start of a transaction that held several operations to the start of the next."""
 
 
-class _Asked(NamedTuple):
+class _Asked(Struct, frozen=True):
     operation: Operation
     future: asyncio.Future[Any]
 
