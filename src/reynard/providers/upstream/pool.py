@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from functools import cached_property, partial
+from functools import partial
 from typing import Final
 
 import aiohappyeyeballs
@@ -29,6 +29,7 @@ class Pool:
         self._idle: dict[Origin, deque[Connection]] = {}  # the longest idle first
         self._sweep: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._tls: ssl.SSLContext | None = None
 
     async def ask(self, origin: Origin, head: bytes, body: bytes | None) -> Answer:
         """The answer to a request, once its head is there. It is to be let go of.
@@ -70,6 +71,7 @@ class Pool:
 
     async def _connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
+        trusted = await self._trust() if origin.is_tls else None
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         bound = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S)
         try:
@@ -79,8 +81,8 @@ class Pool:
         except BaseException:
             bound.close()
             raise
-        if origin.is_tls:
-            await connection.secure(self._tls, origin.host)
+        if trusted is not None:
+            await connection.secure(trusted, origin.host)
         return connection
 
     def _keep(self, origin: Origin, connection: Connection) -> None:
@@ -111,9 +113,14 @@ class Pool:
         left = [kept[0].idle_since for kept in self._idle.values()]
         self._sweep = loop.call_at(min(left) + IDLE_S, self._close_old) if left else None
 
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        """With the system's authorities."""
-        context = ssl.create_default_context()
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+    async def _trust(self) -> ssl.SSLContext:
+        """With the system's authorities. To read them takes some 50 ms: not the event loop's."""
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(_context)
+        return self._tls
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
