@@ -6,9 +6,10 @@ from typing import Final
 from msgspec import Struct
 
 from bench import growth
-from bench.figures import Figures
+from bench.figures import UPSTREAM, Figures
 from bench.scenarios import COMPLETION, RATED, SUBMIT, sync_name
 from bench.starting import SCENARIO as START
+from bench.streams.scenarios import paced_name
 from bench.streams.session import DURABLE, LITELLM, RELAY
 from bench.streams.session import SYNC as SYNC_STREAM
 
@@ -63,13 +64,12 @@ def _sync_times(peer: str) -> Value:
 
 
 def _streamed(target: str, peer: str) -> Value:
-    what = ("saturated streams", "a CPU second")
-    return _times((what[0], target, what[1]), (what[0], peer, what[1]))
+    return _times((paced_name(target), target, "a CPU second"), (paced_name(peer), peer, "a CPU second"))
 
 
-def _added(what: str) -> Value:
+def _added(scenario: str, what: str) -> Value:
     def added(figures: Figures) -> float | None:
-        own, alone = figures.median(RATED, "reynard", what), figures.median(RATED, "upstream alone", what)
+        own, alone = figures.median(scenario, "reynard", what), figures.median(scenario, UPSTREAM, what)
         return None if own is None or alone is None else own - alone
 
     return added
@@ -87,12 +87,15 @@ TARGETS: Final = (
     Target("sync JSON, 32 connections, times LiteLLM", _sync_times("litellm"), least=60),
     Target("sync JSON, 32 connections, times the bare loop", _sync_times("bare loop"), least=0.4),
     Target("sync JSON, 32 connections, times nginx `proxy_pass`", _sync_times("nginx"), least=0.15),
-    Target("added latency alone, 200 requests/s, p50", _added("p50"), " ms", most=0.7),
-    Target("added latency alone, 200 requests/s, p99", _added("p99"), " ms", most=2),
+    *(
+        Target(f"added latency, {how}, {what}", _added(scenario, what), " ms", most=most)
+        for how, scenario in (("one call at a time", sync_name(1)), ("200 requests/s", RATED))
+        for what, most in (("p50", 0.7), ("p99", 2))
+    ),
     Target("async submits", _median(SUBMIT, "reynard", "answers"), "/s", least=4_000),
     Target("submit to completed, p50", _median(f"{COMPLETION}, 1 connection", "reynard", "p50"), " ms", most=5),
     *(
-        Target(f"SSE, {target}, chunks a CPU second, times {peer}", _streamed(target, peer), least=least)
+        Target(f"SSE at a pace, {target}, chunks a CPU second, times {peer}", _streamed(target, peer), least=least)
         for target in (SYNC_STREAM, DURABLE)
         for peer, least in ((RELAY, 0.6), (LITELLM, 8))
     ),

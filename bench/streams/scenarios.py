@@ -51,19 +51,23 @@ async def first_chunk_of_50(session: Session, name: str, seconds: float) -> list
     return _percentiles("first chunk, 50 streams", "", firsts)
 
 
+def paced_name(target: str) -> str:
+    """What `paced` measures `target` with."""
+    return f"{PACED.get(target, 500)} streams at 10/s"
+
+
 async def paced(session: Session, name: str, seconds: float) -> list[Figure]:
     """What a chunk costs while there is time enough for all."""
     target = session.target(name)
-    streams = PACED.get(name, 500)
     async with crowd(target, TEN_A_SECOND) as found:
-        await found.join(streams)
+        await found.join(PACED.get(name, 500))
         session.tell("go")
         await asyncio.sleep(SWING_S)
         window = await Window.of(found.tally, target, seconds / 2)
         session.tell("end")
         await found.ended()
     await session.settle(target)
-    return [Figure(f"{streams} streams at 10/s", "a CPU second", "chunks", window.chunks / max(window.cpu_s, 0.01))]
+    return [Figure(paced_name(name), "a CPU second", "chunks", window.chunks / max(window.cpu_s, 0.01))]
 
 
 async def saturated(session: Session, name: str, seconds: float) -> list[Figure]:
