@@ -69,10 +69,9 @@ async def serve(app: ASGIApp) -> None:
     """On a free port, which it says."""
     bound = listen("127.0.0.1", 0)
     server = Server(app, SystemClock(), drain_s=0, max_connections=MOST_CONNECTIONS)
-    serving = asyncio.create_task(server.serve(bound))
-    await server.listening.wait()
+    await server.open(bound)
     print(f"listening on http://127.0.0.1:{bound.getsockname()[1]}", flush=True)
-    await serving
+    await server.serve()
 
 
 if __name__ == "__main__":

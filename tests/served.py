@@ -17,8 +17,8 @@ async def listening(app: ASGIApp) -> AsyncIterator[int]:
     """The port at which `app` is served."""
     bound = server.listen("127.0.0.1", 0)
     running = Server(app, SystemClock(), drain_s=1, max_connections=100, cors_origins=["*"])
-    task = asyncio.ensure_future(running.serve(bound))
-    await running.listening.wait()
+    await running.open(bound)
+    task = asyncio.ensure_future(running.serve())
     try:
         yield bound.getsockname()[1]
     finally:

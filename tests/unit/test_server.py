@@ -1,6 +1,7 @@
 """How a server ends, and what time it tells (`http.server`)."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,9 +37,12 @@ class Running:
     def __init__(self, clock: FakeClock, drain_s: float) -> None:
         self.app = Slow()
         self.server = Server(self.app, clock, drain_s=drain_s, max_connections=10)
-        self._bound = server.listen("127.0.0.1", 0)
-        self._port = self._bound.getsockname()[1]
-        self.serving = asyncio.ensure_future(self.server.serve(self._bound))
+
+    async def start(self) -> None:
+        bound = server.listen("127.0.0.1", 0)
+        self._port = bound.getsockname()[1]
+        await self.server.open(bound)
+        self.serving = asyncio.ensure_future(self.server.serve())
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self._port)
@@ -58,7 +62,7 @@ class Running:
 @asynccontextmanager
 async def running(clock: FakeClock | None = None, drain_s: float = 60) -> AsyncIterator[Running]:
     it = Running(clock or FakeClock(), drain_s)
-    await it.server.listening.wait()
+    await it.start()
     try:
         yield it
     finally:
@@ -96,14 +100,38 @@ async def test_a_connection_that_was_answered_before_is_closed() -> None:
         writer.close()
 
 
-async def test_told_twice_it_waits_for_nobody() -> None:
+async def test_told_twice_it_waits_for_goodbyes_alone() -> None:
     async with running() as it:
-        _, writer = await it.ask()
+        reader, writer = await it.ask()
         it.server.stop()
         await asyncio.sleep(0)
         it.server.stop()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(it.serving), 0.05)
+        it.app.go_on.set()  # as what is cut by the engine does
+        assert (await asyncio.wait_for(reader.read(), SOON_S)).endswith(b"\r\n\r\ndone")
         await it.ended()
         writer.close()
+
+
+async def test_told_twice_it_waits_no_longer_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GRACE_S", 0)
+    async with running() as it:
+        _, writer = await it.ask()
+        it.server.stop()
+        it.server.stop()
+        await it.ended()
+        writer.close()
+
+
+def test_of_two_that_could_bind_one_listens() -> None:
+    """Each could, until the other listened; to whom the port belongs is seen before anything is begun."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        with server.listen("127.0.0.1", port), pytest.raises(OSError, match="in use"):
+            other.listen()
 
 
 async def test_what_takes_too_long_is_cut_short_and_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ async def gateway(settings: Settings, environment: Mapping[str, str], *, demo: b
         try:
             yield Gateway(engine, application, wiring, first_key)
         finally:
-            await engine.stop(0)
+            await engine.stop()
             await jobs.close()
             await wiring.close()
             await blobs.close()
@@ -156,14 +156,16 @@ async def serve(
             cors_origins=settings.server.cors_origins,
         )
         _handle_signals(http.stop, lambda: reload.now(running.wiring))
+        await http.open(bound)
         jobs = Jobs()
-        serving = jobs.start(http.serve(bound))
-        await http.listening.wait()
+        serving = jobs.start(http.serve())
         jobs.start(reload.watch(running.wiring))
         _spare_the_collector()
         ready(address, running.first_key)
         await asyncio.wait([serving, jobs.start(http.stopping.wait())], return_when=asyncio.FIRST_COMPLETED)
-        await running.engine.stop(settings.server.drain_s)
+        draining = jobs.start(running.engine.drain(settings.server.drain_s))
+        await asyncio.wait([draining, jobs.start(http.hurried.wait())], return_when=asyncio.FIRST_COMPLETED)
+        await running.engine.stop()
         await serving
         await jobs.close()
 

@@ -94,16 +94,19 @@ class Engine:
         self.files.start()
         self.webhooks.start()
 
-    async def stop(self, grace_s: float) -> None:
-        """Lets what runs come to its end for `grace_s`; then cuts the sync calls, and gives the tasks back. Once."""
-        if self._stopping:
-            return
-        self._stopping = True
+    async def drain(self, grace_s: float) -> None:
+        """Takes nothing new, and lets what runs come to its end for `grace_s`."""
         self.calls.close_door()
         self._worker.close_door()
         running = [run.ended for run in (*self.calls.runs.values(), *self._worker.runs.values())]
         if running:
             await asyncio.wait(running, timeout=grace_s)
+
+    async def stop(self) -> None:
+        """Cuts the sync calls, and gives the tasks back. Once."""
+        if self._stopping:
+            return
+        self._stopping = True
         await self.calls.stop()
         await self._worker.stop()
 

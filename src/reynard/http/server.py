@@ -29,7 +29,7 @@ class CannotListen(Exception):
 
 
 class Server:
-    """Serves one socket; whoever starts it handles the signals, and waits for `listening`."""
+    """Serves one socket: `open`, then `serve`. Whoever starts it handles the signals."""
 
     def __init__(
         self, app: ASGIApp, clock: Clock, *, drain_s: float, max_connections: int, cors_origins: Sequence[str] = ()
@@ -37,30 +37,32 @@ class Server:
         self._shared = sharing.raw_headers(cors_origins)
         self._state = ServerState(app, Door(max_connections, cors_origins), self._shared)
         self._clock = clock
-        self._patience_s = drain_s + GRACE_S
+        self._drain_s = drain_s
         self._bound: socket.socket | None = None
         self._acceptor: asyncio.Server | None = None
-        self._hurried = asyncio.Event()
-        self.listening = asyncio.Event()
         self.stopping = asyncio.Event()
+        self.hurried = asyncio.Event()
 
     def stop(self) -> None:
-        """Ends `serve`, once those who are being answered have their answers. The second time it is meant: at once."""
+        """Ends `serve`, once those who are being answered have their answers; the second time, once they are told that
+        there will be none."""
         if self.stopping.is_set():
-            self._hurried.set()
+            self.hurried.set()
         self.stopping.set()
 
-    async def serve(self, bound: socket.socket) -> None:
-        """Until `stop`. `bound`: of `listen`; it is closed in the end."""
-        drought = Drought(bound, self._shared)
+    async def open(self, bound: socket.socket) -> None:
+        """From here on connections are taken. `bound`: of `listen`; it is closed in the end."""
         self._tell_time()
+        self._drought = Drought(bound, self._shared)
         await self._accept(bound)
-        self.listening.set()
+
+    async def serve(self) -> None:
+        """Until `stop`."""
         while not self.stopping.is_set():
-            await self._watch(drought)
+            await self._watch()
             self._tell_time()
             await _pause(TICK_S, self.stopping)
-        drought.close()
+        self._drought.close()
         self._refuse()
         await self._drain()
 
@@ -80,8 +82,9 @@ class Server:
             self._acceptor.close()
         self._bound = self._acceptor = None
 
-    async def _watch(self, drought: Drought) -> None:
+    async def _watch(self) -> None:
         """Listens as long as there are descriptors to accept with."""
+        drought = self._drought
         if drought.is_on():
             self._refuse()
             drought.answer(asyncio.get_running_loop().time())
@@ -91,17 +94,21 @@ class Server:
 
     async def _drain(self) -> None:
         """Idle connections are closed, and all others once they have their answers."""
-        state = self._state
-        for connection in list(state.connections):
+        for connection in list(self._state.connections):
             connection.shutdown()
-        try:
-            async with asyncio.timeout(self._patience_s):
-                while (state.connections or state.tasks) and not self._hurried.is_set():
-                    await _pause(DRAIN_TICK_S, self._hurried)
-        except TimeoutError:
-            log.error("%d requests are cut short: they have not come to their end", len(state.tasks))
-            for task in state.tasks:
+        await self._emptied(self._drain_s, self.hurried)
+        await self._emptied(GRACE_S, asyncio.Event())
+        if tasks := self._state.tasks:
+            log.error("%d requests are cut short: they have not come to their end", len(tasks))
+            for task in tasks:
                 task.cancel()
+
+    async def _emptied(self, seconds: float, unless: asyncio.Event) -> None:
+        """Waits for those who are still here."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while (self._state.connections or self._state.tasks) and not unless.is_set():
+                    await _pause(DRAIN_TICK_S, unless)
 
 
 async def _pause(seconds: float, unless: asyncio.Event) -> None:
@@ -110,12 +117,13 @@ async def _pause(seconds: float, unless: asyncio.Event) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 picks a free one. Raises `CannotListen`."""
+    """A socket on which those who come wait until they are taken; port 0 picks a free one. Raises `CannotListen`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(BACKLOG)  # of two that could bind, one alone can; uvloop would keep that to itself
     except OSError as error:
         bound.close()
         raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port") from error
