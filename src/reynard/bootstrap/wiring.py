@@ -75,6 +75,8 @@ class Wiring:
             if kept.get(name, (None, None))[1] is not route:
                 self._jobs.start(_retired(route))
         self._kept = kept
+        for connect_timeout_s in self._pools.keys() - {channel.connect_timeout_s for (channel, _), _ in kept.values()}:
+            self._pools.pop(connect_timeout_s).close()  # what a call under way has of it ends with that
         routes = [route for _, route in kept.values()]
         if self._demo:
             routes += self._simulated(settings, routes)
