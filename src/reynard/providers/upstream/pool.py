@@ -19,6 +19,10 @@ IDLE_S: Final = 90.0
 NEXT_ADDRESS_S: Final = 0.25
 """Until the next address of a name is tried beside one that does not answer (RFC 8305 8)."""
 
+_FAULTS: Final = {9: "is not valid yet", 10: "has expired", 62: "is for another name", 64: "is for another address"}
+_UNKNOWN: Final = "is signed by nobody whom the system, or the file SSL_CERT_FILE, names"
+"""What is wrong with a certificate, by OpenSSL's `X509_V_ERR_…`."""
+
 
 class Pool:
     """`connect_timeout_s`: for the name, the connection and TLS together. Redirects are not followed: a key is sent to
@@ -63,7 +67,7 @@ class Pool:
             async with asyncio.timeout(self._connect_timeout_s):
                 return await self._connect(origin)
         except ssl.SSLCertVerificationError as error:
-            raise ConnectFailed("its certificate is not to be trusted") from error
+            raise ConnectFailed(f"its certificate {_FAULTS.get(error.verify_code, _UNKNOWN)}") from error
         except ssl.SSLError as error:
             raise ConnectFailed("no TLS connection to the provider") from error
         except (OSError, RuntimeError, ValueError) as error:  # of uvloop, for a socket; of a name that leads nowhere
