@@ -101,7 +101,7 @@ async def test_cancelled_at_any_moment_it_leaves_no_descriptor(certificate: Path
         turns = 0
         while not was_whole:
             fresh = Pool(5.0)
-            fresh.__dict__["_tls"] = pool._tls  # making one takes long
+            fresh._tls = await pool._trust()  # making one takes long
             calling = asyncio.create_task(call(fresh, address))
             for _ in range(turns):
                 await asyncio.sleep(0)

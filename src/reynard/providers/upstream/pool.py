@@ -64,8 +64,9 @@ class Pool:
 
     async def _connected(self, origin: Origin) -> Connection:
         try:
+            trusted = await self._trust() if origin.is_tls else None
             async with asyncio.timeout(self._connect_timeout_s):
-                return await self._connect(origin)
+                return await self._connect(origin, trusted)
         except ssl.SSLCertVerificationError as error:
             raise ConnectFailed(f"its certificate {_FAULTS.get(error.verify_code, _UNKNOWN)}") from error
         except ssl.SSLError as error:
@@ -73,9 +74,8 @@ class Pool:
         except (OSError, RuntimeError, ValueError) as error:  # of uvloop, for a socket; of a name that leads nowhere
             raise ConnectFailed("no connection to the provider") from error.with_traceback(None)  # whose frames hold it
 
-    async def _connect(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin, trusted: ssl.SSLContext | None) -> Connection:
         loop = asyncio.get_running_loop()
-        trusted = await self._trust() if origin.is_tls else None
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
         bound = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=NEXT_ADDRESS_S)
         try:
