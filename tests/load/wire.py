@@ -79,6 +79,8 @@ class Reader(asyncio.Protocol):
         self.chunks = 0
         self.last = b""  # the event that came last
         self._connection = connection
+        own, other = connection.getsockname()[1], connection.getpeername()[1]
+        self._ends = (f":{other:04X}", f":{own:04X}", ESTABLISHED)  # as the gateway's kernel has them
         self._every_s = every_s
         self._digest = hashlib.blake2b(digest_size=16)
         self._rest = b""
@@ -109,10 +111,8 @@ class Reader(asyncio.Protocol):
     @property
     def is_cut(self) -> bool:
         """Whether the gateway has let go of the connection. Nothing is read to see that."""
-        own, other = self._connection.getsockname()[1], self._connection.getpeername()[1]
         rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-        ends = (f":{other:04X}", f":{own:04X}", ESTABLISHED)
-        return not any((row[1][8:], row[2][8:], row[3]) == ends for row in rows)
+        return not any((row[1][8:], row[2][8:], row[3]) == self._ends for row in rows)
 
     def hurry(self) -> None:
         """From here on, as fast as it comes."""
