@@ -19,7 +19,9 @@ class HTTPTransport:
         self._pool = pool
         self._base_url = base_url.rstrip("/")
         self._auth = auth
-        self._heads: dict[int, _Head] = {}  # of the last request with each of the channel's keys
+        self._heads: dict[
+            tuple[int, str], _Head
+        ] = {}  # of the last request with each key to each path, of which there are few
 
     def send(self, request: WireRequest) -> "_Exchange":
         """See the port."""
@@ -38,22 +40,21 @@ class HTTPTransport:
 
         Raises `ConnectFailed`.
         """
-        last = self._heads.get(request.key)
-        if last is None or last.path != request.path or last.asked != request.headers or last.own != own:
+        last = self._heads.get((request.key, request.path))
+        if last is None or last.asked != request.headers or last.own != own:
             try:
                 address = Address.of(self._base_url)
                 made = address.head("POST", request.path, {**JSON, **request.headers, **own})
             except ValueError as error:
                 raise ConnectFailed("the channel's address or key has a character that none may have") from error
-            last = _Head(request.path, dict(request.headers), dict(own), address, made)
-            self._heads[request.key] = last
+            last = _Head(dict(request.headers), dict(own), address, made)
+            self._heads[request.key, request.path] = last
         return last
 
 
 class _Head(NamedTuple):
     """A head, and what it was made of: what the dialect asks for, and what the channel is known by."""
 
-    path: str
     asked: Mapping[str, str]
     own: Mapping[str, str]
     address: Address
